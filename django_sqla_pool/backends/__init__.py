@@ -1,0 +1,1 @@
+"""The engines: each is Django's own, made by the factory in wrapper.py, and nothing else."""

@@ -1,0 +1,111 @@
+"""A lease: one checkout of one connection, until it is checked in.
+
+It owns what has to be known about a borrower: who, since when, what went wrong, which cursors are open.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Protocol
+
+from . import housekeeper
+
+if TYPE_CHECKING:
+    from sqlalchemy.pool import PoolProxiedConnection
+
+    from .pool import Physical, Pool
+
+__all__ = ["Lease", "Owner"]
+
+
+class Owner(Protocol):
+    """Who a lease was given to; the pool keeps only a weak reference."""
+
+    def forget_lease(self) -> None:
+        """In a forked child: the leased connection is the parent's, and must not be used or closed here."""
+
+
+class Lease:
+    """The right to use ``connection``, the driver's own object, until ``close()``. A context manager."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        fairy: PoolProxiedConnection,
+        physical: Physical,
+        owner: Owner | None,
+        arrived: float,
+        since: float,
+    ) -> None:
+        self.pool = pool
+        self.fairy = fairy
+        self.physical = physical
+        self.connection: Any = physical.driver.connection
+        self.owner = None if owner is None else weakref.ref(owner, self._lose_owner)
+        self.arrived = arrived  # when the checkout began, and
+        self.since = since  # when it ended, on the pool's clock
+        self.thread = threading.get_ident()
+        self.had_errors = False  # a statement failed
+        self.end_reason: str | None = None  # why the connection is to be closed, not kept
+        self._cursors: list[weakref.ref[Any]] = []
+        self._named_cursors: list[Any] = []
+        self._prune_at = 32
+
+    def close(self) -> None:
+        """Give the connection back. The first call does, the others nothing. Never raises for what the server does."""
+        self.owner = None  # the reference's callback refers to this lease: a cycle
+        self.pool.checkin(self)
+
+    def is_of(self, owner: object) -> bool:
+        """Tell whether this is the lease of that owner."""
+        return self.owner is not None and self.owner() is owner
+
+    def end(self, reason: str) -> None:
+        """Have the connection closed instead of kept, when it comes back."""
+        self.end_reason = self.end_reason or reason
+
+    def add_cursor(self, cursor: Any, is_named: bool) -> None:
+        """Remember a cursor, to close it at the end of the lease.
+
+        A named one is kept alive: it lives at the server as well, and that part does not die with the object.
+        """
+        if is_named:
+            self._named_cursors.append(cursor)
+        else:
+            self._cursors.append(weakref.ref(cursor))
+        if len(self._cursors) + len(self._named_cursors) >= self._prune_at:
+            self._cursors = [reference for reference in self._cursors if reference() is not None]
+            self._named_cursors = [cursor for cursor in self._named_cursors if not cursor.closed]
+            # Twice what is left: so that a loop over a million cursors prunes seldom.
+            self._prune_at = max(32, 2 * (len(self._cursors) + len(self._named_cursors)))
+
+    def close_cursors(self) -> None:
+        """Close the cursors that live in this process; what they have not read is read and thrown away."""
+        for reference in self._cursors:
+            cursor = reference()
+            if cursor is not None:
+                cursor.close()
+        self._cursors.clear()
+
+    def close_named_cursors(self) -> bool:
+        """Close the cursors that live at the server too; true if there were any."""
+        still_open = [cursor for cursor in self._named_cursors if not cursor.closed]
+        self._named_cursors.clear()
+        for cursor in still_open:
+            cursor.close()
+        return bool(still_open)
+
+    def _lose_owner(self, _: object) -> None:
+        # The garbage collector runs this in any thread, under any lock: nothing may be done here but to pass it on.
+        housekeeper.submit(self._abandon)
+
+    def _abandon(self) -> None:
+        self.end("abandoned")
+        self.close()
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

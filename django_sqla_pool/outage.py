@@ -1,0 +1,71 @@
+"""Who may try to connect while the server is away.
+
+It owns the knowledge that a server does not accept connections, and the times of the next attempts. It opens nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+__all__ = ["Outage"]
+
+# The first retry comes soon, since a slot may come free at any moment; the longest pause keeps the first success within
+# half a second of the server's return.
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 0.5
+
+
+class Outage:
+    """Lets one thread at a time try a server that is away, with growing pauses, while the others wait for its result."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        # _changed guards all that follows; it is notified whenever a waiter has reason to look again.
+        self._changed = threading.Condition(threading.Lock())
+        self.error: BaseException | None = None  # why the last attempt failed; None: the server is not known to be away
+        self._is_somebody_trying = False
+        self._next_attempt = 0.0
+        self._pause = FIRST_PAUSE
+
+    def wait_turn(self, until: float, has_idle: Callable[[], bool]) -> bool:
+        """Wait until the caller may try, the server is back, or a connection has come in; false if ``until`` passed."""
+        with self._changed:
+            while self.error is not None and not has_idle():
+                now = self._clock()
+                if now >= until:
+                    return False
+                if not self._is_somebody_trying and now >= self._next_attempt:
+                    self._is_somebody_trying = True
+                    return True
+                wake = until if self._is_somebody_trying else min(until, self._next_attempt)
+                self._changed.wait(wake - now)
+            return True
+
+    def failed(self, error: BaseException) -> None:
+        """Note that an attempt failed because the server is away."""
+        with self._changed:
+            self.error = error
+            self._is_somebody_trying = False
+            self._next_attempt = self._clock() + self._pause
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            self._changed.notify_all()
+
+    def ended(self) -> None:
+        """Note that the server answered: everybody may try."""
+        with self._changed:
+            self.error = None
+            self._is_somebody_trying = False
+            self._pause = FIRST_PAUSE
+            self._changed.notify_all()
+
+    def pass_turn(self) -> None:
+        """Leave the attempt to somebody else."""
+        with self._changed:
+            self._is_somebody_trying = False
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Let those who wait look for a connection that has come in."""
+        with self._changed:
+            self._changed.notify_all()

@@ -1,0 +1,368 @@
+"""The pool: lends the connections of one PoolKey, and decides which of them may be lent.
+
+It owns one ConnectionQueue, its places, its leases and its figures. It never touches a Django wrapper: how a connection is
+opened and set up is the opener's business, what its state is the driver's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+from .drivers import Driver, Liveness
+from .errors import PoolTimeout
+from .lease import Lease, Owner
+from .options import PoolOptions
+from .outage import Outage
+from .connection_queue import ConnectionQueue
+from .semaphore import FairSemaphore
+from .snapshot import Counters, Snapshot
+
+__all__ = ["Opener", "Physical", "Pool"]
+
+log = logging.getLogger("django_sqla_pool")
+
+_PHYSICAL = "django_sqla_pool"  # the key of our own entry in SQLAlchemy's info dict of a connection
+
+
+class Opener(Protocol):
+    """Opens connections of one PoolKey and sets them up."""
+
+    facts: dict[str, Any]  # what Django asks a server once, by the name under which a wrapper keeps it
+
+    def open(self) -> Driver:
+        """Open a connection and set it up; raises the driver's own error."""
+
+    def restore(self, driver: Driver) -> None:
+        """Bring the session of an open connection back to what it was after ``open``."""
+
+    def is_refusal(self, error: BaseException) -> bool:
+        """Tell whether opening may succeed a moment later."""
+
+
+class Physical:
+    """One open connection and what the pool has to remember about it. Times are of the pool's clock."""
+
+    __slots__ = ("driver", "expires_at", "generation", "idle_since", "opened_at")
+
+    def __init__(self, driver: Driver, opened_at: float, expires_at: float, generation: object) -> None:
+        self.driver = driver
+        self.opened_at = opened_at
+        self.expires_at = expires_at
+        self.generation = generation
+        self.idle_since: float | None = None  # None: never lent yet
+
+
+class Pool:
+    """Lends connections, no more than ``options.limit`` at once, each to one borrower at a time.
+
+    Public methods may be called from any thread. ``clock`` returns seconds and never goes backwards.
+    """
+
+    def __init__(
+        self, name: str, options: PoolOptions, opener: Opener, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.name = name
+        self.options = options
+        self.opener = opener
+        self._clock = clock
+        # Each of these has a lock of its own, and none is taken under another.
+        self._places = FairSemaphore(options.limit)
+        self._queue = ConnectionQueue(self._open, options.limit, options.use_lifo)
+        self._outage = Outage(clock)
+        self._counters = Counters()
+        # Sets and numbers that are only ever changed by one atomic operation. A connection is in _physicals from the
+        # moment it is open until it is closed, and its place is taken for as long as it is not idle in the queue; so
+        # there are never more of them than places.
+        self._physicals: set[Physical] = set()
+        self._leases: set[Lease] = set()
+        self._generation = object()  # a connection of another one is closed instead of lent
+        self._distrusted_at = float("-inf")  # a connection idle since before then is pinged, however fresh
+
+    # ------------------------------------------------------------------------------------------------------- checkout
+
+    def checkout(self, owner: Owner | None = None) -> Lease:
+        """Lend a live connection.
+
+        Waits up to ``options.timeout`` seconds while all are in use, first come, first served. A connection idle for
+        more than ``options.ping_after`` seconds is pinged first, and replaced if it does not answer. ``owner``: when it
+        is garbage-collected, the lease ends.
+
+        Returns: a lease; give it back with ``lease.close()``, once, from any thread.
+        Raises: PoolTimeout - none became free in time. The driver's own error - opening one failed.
+        """
+        arrived = self._clock()
+        deadline = arrived + self.options.timeout
+        if not self._places.acquire(self.options.timeout):
+            self._counters.count_timeout()
+            raise self._timeout_error()
+        try:
+            fairy, physical = self._take(deadline)
+            lease = Lease(self, fairy, physical, owner, arrived, self._clock())
+            self._leases.add(lease)
+        except BaseException:
+            self._places.release()
+            raise
+        return lease
+
+    def _take(self, deadline: float) -> tuple[PoolProxiedConnection, Physical]:
+        while True:
+            fairy = self._connect(deadline)
+            physical: Physical = fairy.info[_PHYSICAL]
+            try:
+                reason = self._find_fault(physical)
+            except BaseException:
+                self._discard(fairy, physical, "dead")
+                raise
+            if reason is None:
+                return fairy, physical
+            self._discard(fairy, physical, reason)
+
+    def _connect(self, deadline: float) -> PoolProxiedConnection:
+        """Take an idle connection or open one; while the server is away, go on trying for CONNECT_RETRY seconds."""
+        give_up_at: float | None = None
+        while True:
+            error = self._outage.error
+            if error is not None and self.options.connect_retry:
+                if give_up_at is None:
+                    give_up_at = min(deadline, self._clock() + self.options.connect_retry)
+                if not self._outage.wait_turn(give_up_at, self._has_idle):
+                    raise type(error)(*error.args) from error  # a copy: the original belongs to another thread
+            try:
+                fairy = self._queue.connect()
+            except BaseException as failure:
+                if not self.opener.is_refusal(failure):
+                    self._outage.ended()  # the server has answered, or nobody asked it
+                    raise
+                self._outage.failed(failure)
+                now = self._clock()
+                if give_up_at is None:
+                    give_up_at = min(deadline, now + self.options.connect_retry)
+                if now >= give_up_at:
+                    raise
+            else:
+                if self._outage.error is not None:
+                    self._outage.pass_turn()  # an idle one came in: nothing was tried
+                return fairy
+
+    def _has_idle(self) -> bool:
+        return self._queue.checkedin() > 0
+
+    def _open(self, record: ConnectionPoolEntry) -> Any:
+        """Open a connection for the queue: its ``creator``."""
+        generation = self._generation  # before opening: a dispose() meanwhile concerns this one as well
+        driver = self.opener.open()
+        now = self._clock()
+        recycle = self.options.recycle
+        # Jitter, only downwards, so that connections opened together do not expire together.
+        expires_at = float("inf") if recycle == -1 else now + recycle * random.uniform(0.9, 1.0)
+        physical = record.info[_PHYSICAL] = Physical(driver, now, expires_at, generation)
+        self._physicals.add(physical)
+        self._counters.count_open()
+        if self._outage.error is not None:
+            self._outage.ended()
+        return driver.connection
+
+    def _find_fault(self, physical: Physical) -> str | None:
+        """Say why a connection must not be lent, if so."""
+        if physical.generation is not self._generation:
+            return "disposed"
+        if physical.idle_since is None:
+            return None
+        now = self._clock()
+        if now >= physical.expires_at:
+            return "expired"
+        if not self.options.pre_ping:
+            return None
+        liveness = physical.driver.probe()
+        if liveness is Liveness.DEAD:
+            self._distrusted_at = now
+            return "dead"
+        is_fresh = now - physical.idle_since < self.options.ping_after and physical.idle_since > self._distrusted_at
+        if liveness is Liveness.QUIET and is_fresh:
+            return None
+        try:
+            physical.driver.ping()
+        except Exception as error:
+            log.debug("%s: ping failed: %s", self.name, error)
+            self._distrusted_at = now
+            return "dead"
+        return None
+
+    # -------------------------------------------------------------------------------------------------------- checkin
+
+    def checkin(self, lease: Lease) -> None:
+        """Take a leased connection back: roll it back, and keep or close it. ``Lease.close()`` calls it, once."""
+        try:
+            self._leases.remove(lease)
+        except KeyError:
+            return
+        try:
+            physical = lease.physical
+            reason = lease.end_reason or self._reset(lease)
+            now = self._clock()
+            self._counters.count_checkin(lease.since - lease.arrived, now - lease.since)
+            if reason is None:
+                physical.idle_since = now
+                lease.fairy.close()
+            else:
+                self._discard(lease.fairy, physical, reason)
+        finally:
+            self._places.release()
+            if self._outage.error is not None:
+                self._outage.wake()
+
+    def _reset(self, lease: Lease) -> str | None:
+        """Undo what the borrower left behind; say why the connection must be closed, if so."""
+        physical = lease.physical
+        if physical.generation is not self._generation:
+            return "disposed"
+        try:
+            lease.close_cursors()
+            # Before the named cursors: CLOSE is refused inside a failed transaction.
+            physical.driver.reset(lease.had_errors)
+            if lease.close_named_cursors():
+                physical.driver.reset(False)  # CLOSE has begun a transaction, if autocommit is off
+            if self.options.reset == "session":
+                self.opener.restore(physical.driver)
+        except Exception as error:
+            log.debug("%s: reset failed: %s", self.name, error)
+            return "reset failed"
+        return None
+
+    def _discard(self, fairy: PoolProxiedConnection, physical: Physical, reason: str) -> None:
+        """Close a connection that is out of the queue; the caller holds its place."""
+        if reason == "dead":
+            self._distrusted_at = self._clock()
+        try:
+            fairy.invalidate()
+        finally:
+            self._forget(physical, reason)
+
+    def _forget(self, physical: Physical, reason: str) -> None:
+        self._physicals.discard(physical)
+        self._counters.count_close(reason)
+        log.info("%s: closed a connection (%s) after %.0f s", self.name, reason, self._clock() - physical.opened_at)
+
+    # ---------------------------------------------------------------------------------------------------- housekeeping
+
+    def sweep(self) -> float | None:
+        """Close idle connections that are too old, or above POOL_SIZE and idle for too long.
+
+        Returns: seconds until one of those that are left will be due; None if none will.
+        """
+        due: list[float] = []
+
+        def fault(physical: Physical) -> str | None:
+            idle_since = physical.idle_since
+            assert idle_since is not None
+            now = self._clock()
+            if now >= physical.expires_at:
+                return "expired"
+            due.append(physical.expires_at - now)
+            if len(self._physicals) > self.options.pool_size:
+                idle_until = idle_since + self.options.idle_timeout
+                if now >= idle_until:
+                    return "idle"
+                due.append(idle_until - now)
+            return None
+
+        self._close_idle(fault)
+        return min(due, default=None)
+
+    def dispose(self) -> None:
+        """Close every connection: the idle ones now, those in use when they come back. The pool stays usable."""
+        self._generation = object()
+        self._close_idle(lambda physical: None if physical.generation is self._generation else "disposed")
+
+    def _close_idle(self, fault: Callable[[Physical], str | None]) -> None:
+        # With a place taken for each one that is being closed, nobody can open another before it is closed. If there
+        # is no place, all connections are in use and none is idle.
+        found: list[tuple[Physical, str]] = []
+
+        def has_fault(record: ConnectionPoolEntry) -> bool:
+            physical: Physical = record.info[_PHYSICAL]
+            if reason := fault(physical):
+                found.append((physical, reason))
+            return bool(reason)
+
+        while self._places.acquire(0):
+            try:
+                record = self._queue.take(has_fault)
+                if record is None:
+                    return
+                self._queue.close_taken(record)
+                self._forget(*found.pop())
+            finally:
+                self._places.release()
+
+    def abandon(self) -> Iterator[Owner]:
+        """In a forked child: make every inherited connection harmless, and yield the owners of the leases.
+
+        The sockets are shared with the parent, and a driver says goodbye when it closes or collects a connection. So
+        each descriptor is turned to /dev/null first. Nothing is closed: another thread of the parent may have been
+        inside the driver, and left its locks held.
+        """
+        devnull = os.open(os.devnull, os.O_RDWR)
+        try:
+            for physical in tuple(self._physicals):
+                with contextlib.suppress(Exception):  # a connection closed behind our back has no descriptor
+                    os.dup2(devnull, physical.driver.fileno())
+        finally:
+            os.close(devnull)
+        for lease in tuple(self._leases):
+            owner = lease.owner() if lease.owner is not None else None
+            if owner is not None:
+                yield owner
+
+    # --------------------------------------------------------------------------------------------------------- figures
+
+    def snapshot(self) -> Snapshot:
+        """Return the figures of this moment. Takes no lock that a checkout waits for."""
+        counters, now = self._counters, self._clock()
+        leases = tuple(self._leases)
+        error = self._outage.error
+        return Snapshot(
+            name=self.name,
+            pool_size=self.options.pool_size,
+            max_overflow=self.options.max_overflow,
+            limit=self.options.limit,
+            in_use=len(leases),
+            # Not the length of the queue: it is read at another moment, and the two might add up to more than there are.
+            idle=max(0, len(self._physicals) - len(leases)),
+            waiting=self._places.waiting,
+            opened=counters.opened,
+            closed=counters.closed,
+            checkouts=counters.checkins + len(leases),
+            timeouts=counters.timeouts,
+            wait_seconds=counters.wait_seconds,
+            use_seconds=counters.use_seconds,
+            oldest_lease_seconds=max((now - lease.since for lease in leases), default=0.0),
+            last_error="" if error is None else str(error).strip(),
+        )
+
+    def _timeout_error(self) -> PoolTimeout:
+        figures = self.snapshot()
+        text = (
+            f"{self.name}: no connection became free within {self.options.timeout:g} s "
+            f"(in use {figures.in_use} of {figures.limit}, waiting {figures.waiting}"
+        )
+        oldest = min(tuple(self._leases), key=lambda lease: lease.since, default=None)
+        if oldest is not None:
+            text += f", oldest lease out for {self._clock() - oldest.since:.1f} s in thread {_thread_name(oldest)!r}"
+        if figures.last_error:
+            text += f", last open failed: {figures.last_error}"
+        return PoolTimeout(f"{text}). Raise POOL_SIZE or MAX_OVERFLOW, or find what holds connections for so long.")
+
+
+def _thread_name(lease: Lease) -> str:
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return names.get(lease.thread, f"ended, {lease.thread}")

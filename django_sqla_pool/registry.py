@@ -1,0 +1,197 @@
+"""The pools of this process, one for each distinct set of connection parameters.
+
+It owns the map from PoolKey to Pool and what becomes of it at fork and at exit. It opens and lends nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from . import housekeeper
+from .pool import Pool
+from .snapshot import Snapshot
+
+__all__ = ["PoolKey", "dispose", "dispose_database", "pool_for", "snapshots"]
+
+Settings = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PoolKey:
+    """What must be equal for two wrappers to share connections.
+
+    Made from the settings, not from the finished connection parameters: those differ from call to call, and they do not
+    hold the role and the isolation level. The representation hides the password.
+    """
+
+    wrapper_class: type
+    database: tuple[str, ...]  # HOST, PORT, NAME
+    user: str
+    password: str = dataclasses.field(repr=False)
+    autocommit: bool
+    time_zone: tuple[bool, str | None]
+    options: object = dataclasses.field(repr=False)  # may hold a password as well
+    pool_options: object
+
+    @classmethod
+    def of(cls, wrapper_class: type, settings: Settings, time_zone: tuple[bool, str | None]) -> PoolKey:
+        """Make the key of an alias' settings. ``time_zone``: USE_TZ and the name of the connection's time zone."""
+        return cls(
+            wrapper_class=wrapper_class,
+            database=_database(settings),
+            user=str(settings["USER"] or ""),
+            password=str(settings["PASSWORD"] or ""),
+            autocommit=settings["AUTOCOMMIT"],
+            time_zone=time_zone,
+            options=_frozen(settings["OPTIONS"]),
+            pool_options=_frozen(settings.get("POOL_OPTIONS") or {}),
+        )
+
+
+@dataclasses.dataclass
+class _Seen:
+    """The settings dict of an alias, as it was when its pool was last looked up."""
+
+    settings: Settings  # the dict itself: keeps its id from being given to another
+    copy: Settings
+    pool: Pool
+
+
+# _lock guards _pools; nothing waits under it. _seen is a cache of it: read and written by single operations.
+_lock = threading.Lock()
+_pools: dict[PoolKey, Pool] = {}
+_seen: dict[tuple[int, type, tuple[bool, str | None]], _Seen] = {}
+_MOST_SEEN = 1000  # settings dicts of copied wrappers come and go; a cache that is thrown away costs 10 µs a lookup
+
+_pid = os.getpid()
+_abandoned: list[Pool] = []  # the parent's pools, in a forked child: kept, for collecting a connection would close it
+
+
+def pool_for(
+    wrapper_class: type, settings: Settings, time_zone: tuple[bool, str | None], make: Callable[[], Pool]
+) -> Pool:
+    """Return the pool of these settings; ``make`` makes it if there is none.
+
+    Compares all settings at each call: one that is changed in place leads to another pool at once.
+    """
+    if _pid != os.getpid():
+        _leave_parent()  # a fork that did not run Python's hooks, as uWSGI's may not
+    place = (id(settings), wrapper_class, time_zone)
+    seen = _seen.get(place)
+    if seen is not None and seen.settings is settings and seen.copy == settings:
+        return seen.pool
+    key = PoolKey.of(wrapper_class, settings, time_zone)
+    with _lock:
+        pool = _pools.get(key)
+        is_new = pool is None
+        if pool is None:
+            pool = _pools[key] = make()
+        if len(_seen) >= _MOST_SEEN:
+            _seen.clear()
+        _seen[place] = _Seen(settings, copied(settings), pool)
+    if is_new:
+        housekeeper.start(_make_round)
+    return pool
+
+
+def snapshots() -> tuple[Snapshot, ...]:
+    """Return the figures of every pool of this process. Cheap enough to call every second."""
+    return tuple(pool.snapshot() for pool in _all_pools())
+
+
+def dispose() -> None:
+    """Close the connections of every pool of this process: the idle ones now, those in use when they come back.
+
+    The pools stay usable: the next checkout opens a connection.
+    """
+    for pool in _all_pools():
+        pool.dispose()
+
+
+def dispose_database(settings: Settings) -> None:
+    """Close the connections of every pool to the database of these settings, whoever uses it and however."""
+    with _lock:
+        pools = [pool for key, pool in _pools.items() if key.database == _database(settings)]
+    for pool in pools:
+        pool.dispose()
+
+
+def _database(settings: Settings) -> tuple[str, ...]:
+    return tuple(str(settings[key] or "") for key in ("HOST", "PORT", "NAME"))
+
+
+def copied(value: Any) -> Any:
+    """Copy dicts and lists, and what is in them; share the rest, which may not be copyable (an SSLContext is not)."""
+    if isinstance(value, Mapping):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copied(item) for item in value]
+    return value
+
+
+def _frozen(value: object) -> object:
+    """Make a hashable stand-in that is equal for equal values; what has no hash stands for itself alone."""
+    if isinstance(value, Mapping):
+        return frozenset((key, _frozen(item)) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return tuple(_frozen(item) for item in value)
+    if isinstance(value, (set, frozenset)):
+        return frozenset(_frozen(item) for item in value)
+    try:
+        hash(value)
+    except TypeError:
+        return _Identity(value)
+    return value
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Identity:
+    value: object
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def _all_pools() -> list[Pool]:
+    with _lock:
+        return list(_pools.values())
+
+
+def _make_round() -> float | None:
+    """Sweep every pool; tell the housekeeper how long it may sleep."""
+    pauses = [pause for pool in _all_pools() if (pause := pool.sweep()) is not None]
+    # What comes back from now on is due in the shortest IDLE_TIMEOUT at the earliest; nothing that is idle now is
+    # due before the shortest of the pauses.
+    pauses += [min(pool.options.idle_timeout, _positive(pool.options.recycle * 0.9)) for pool in _all_pools()]
+    return min(pauses, default=None)
+
+
+def _positive(seconds: float) -> float:
+    return seconds if seconds > 0 else float("inf")
+
+
+def _leave_parent() -> None:
+    """In a forked child: start with no pools, and make the connections that came along harmless.
+
+    A thread of the parent may hold any lock at this moment; it does not exist here, and will never release it.
+    """
+    global _lock, _pools, _seen, _pid
+    inherited = list(_pools.values())
+    _lock, _pools, _seen, _pid = threading.Lock(), {}, {}, os.getpid()
+    _abandoned.extend(inherited)
+    housekeeper.forget()
+    for pool in inherited:
+        for owner in pool.abandon():
+            owner.forget_lease()
+
+
+os.register_at_fork(after_in_child=_leave_parent)
+atexit.register(dispose)

@@ -1,0 +1,278 @@
+"""The factory: Django's DatabaseWrapper, with its connections from a pool.
+
+It owns the way between Django's life cycle of a connection and the pool's leases. Django keeps the driver's own connection
+object in ``self.connection``; the lease is kept beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, TypeVar
+
+from django.conf import settings as django_settings
+from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.asyncio import async_unsafe
+from django.utils.functional import cached_property
+
+from . import options, registry
+from .creation import pooled_creation
+from .drivers import Driver, driver_class
+from .lease import Lease
+from .pool import Pool
+
+__all__ = ["pooled"]
+
+Wrapper = TypeVar("Wrapper", bound=type[BaseDatabaseWrapper])
+
+# True while a wrapper is made for CREATE DATABASE and the like: such a connection must not linger in a pool.
+_is_administrating: contextvars.ContextVar[bool] = contextvars.ContextVar("_is_administrating", default=False)
+
+
+def pooled(base: Wrapper) -> Wrapper:
+    """Make a DatabaseWrapper whose connections come from a pool.
+
+    ``base``: the DatabaseWrapper of an engine for PostgreSQL, MySQL or MariaDB: Django's own, or a third party's built on
+    it. The result is a subclass of it, and may be subclassed in turn. A whole engine is a module ``base.py`` with::
+
+        from some.engine.base import DatabaseWrapper as Unpooled
+        from django_sqla_pool import pooled
+
+        DatabaseWrapper = pooled(Unpooled)
+
+    Raises: TypeError - the engine's driver is none of those that can be pooled.
+    """
+    driver_class(base.Database)  # type: ignore[attr-defined]
+    mixin = _PooledMySQL if base.vendor == "mysql" else _Pooled
+    namespace = {
+        "__doc__": f"{base.__module__}.{base.__qualname__}, with its connections from a pool.",
+        "__module__": base.__module__,
+        "__qualname__": "DatabaseWrapper",
+        "creation_class": pooled_creation(base.creation_class),  # type: ignore[arg-type]
+    }
+    return type("DatabaseWrapper", (mixin, base), namespace)  # type: ignore[return-value]
+
+
+class _Pooled(BaseDatabaseWrapper):
+    """What a pooled wrapper does otherwise than the one it is made from."""
+
+    Database: ModuleType
+
+    _lease: Lease | None = None
+    _is_configurator = False  # it opens the pool's connections itself
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._is_pooled = self.alias != NO_DB_ALIAS and not _is_administrating.get()
+
+    def _find_pool(self) -> Pool | None:
+        """Return the pool for the settings as they are now; None if this wrapper connects by itself."""
+        settings = self.settings_dict
+        if not self._is_pooled or self._is_configurator or settings["NAME"] is None:
+            return None
+        if self.vendor == "postgresql" and settings["OPTIONS"].get("pool"):
+            return None  # Django's own pool: it was asked for by name
+        time_zone = (django_settings.USE_TZ, self.timezone_name)
+        return registry.pool_for(type(self), settings, time_zone, self._make_pool)
+
+    def _make_pool(self) -> Pool:
+        settings = self.settings_dict
+        pool_options = options.parse(settings.get("POOL_OPTIONS") or {}, self.alias)
+        host = ":".join(str(part) for part in (settings["HOST"] or "localhost", settings["PORT"]) if part)
+        user = f"{settings['USER']}@" if settings["USER"] else ""
+        name = f"{self.vendor}://{user}{host}/{settings['NAME']}"
+        return Pool(name, pool_options, _Opener(self))
+
+    # ---------------------------------------------------------------------------------------- connecting and closing
+
+    @async_unsafe
+    def connect(self) -> None:
+        """Connect as Django does, but with a connection from the pool.
+
+        While Django's connect() runs, the three methods in which an engine opens and sets up a connection are
+        hidden: they have been run when the pool opened this one, including what a subclass has made of them.
+        """
+        if self._lease is not None:  # somebody set self.connection to None without closing it
+            self._give_back("abandoned")
+        pool = self._find_pool()
+        if pool is None:
+            super().connect()
+            return
+        hidden = self.__dict__
+        hidden["get_connection_params"] = _nothing
+        hidden["get_new_connection"] = lambda _: self._check_out(pool)
+        hidden["init_connection_state"] = _nothing
+        try:
+            super().connect()
+        except BaseException:
+            # Django would keep a half-prepared connection; the pool wants it back.
+            self.connection = None
+            self._give_back(None)
+            raise
+        finally:
+            del hidden["get_connection_params"], hidden["get_new_connection"], hidden["init_connection_state"]
+
+    def _check_out(self, pool: Pool) -> Any:
+        self._lease = lease = pool.checkout(self)
+        self.__dict__.update(lease.physical.driver.wrapper_state)
+        return lease.connection
+
+    def _close(self) -> None:
+        lease = self._lease
+        if lease is None:
+            super()._close()  # type: ignore[misc]
+            return
+        # At once, even inside atomic(), where Django keeps it: it will be somebody else's in a moment.
+        self.connection = None
+        self._give_back(None)
+
+    def _give_back(self, reason: str | None) -> None:
+        lease, self._lease = self._lease, None
+        # A copy.copy() of a wrapper shares its lease, but only the original may end it.
+        if lease is not None and lease.is_of(self):
+            if reason is not None:
+                lease.end(reason)
+            lease.close()
+
+    def forget_lease(self) -> None:
+        """In a forked child: the connection is the parent's, and was not this process's to use or close."""
+        self._lease = self.connection = None
+        if self.in_atomic_block:
+            # As after close() inside atomic(): the transaction is not ours either.
+            self.closed_in_transaction = True
+            self.needs_rollback = True
+
+    def close_pool(self) -> None:
+        """Close the connections of this wrapper's pool: the idle ones now, those in use when they come back."""
+        pool = self._find_pool()
+        if pool is not None:
+            pool.dispose()
+        elif close_pool := getattr(super(), "close_pool", None):
+            close_pool()
+
+    @contextlib.contextmanager
+    def _nodb_cursor(self) -> Iterator[Any]:
+        with contextlib.ExitStack() as stack:
+            # Only while the wrapper is made and connected; what is done with the cursor is the caller's.
+            token = _is_administrating.set(True)
+            try:
+                cursor = stack.enter_context(super()._nodb_cursor())
+            finally:
+                _is_administrating.reset(token)
+            yield cursor
+
+    # --------------------------------------------------------------------------------------------- what the lease learns
+
+    @async_unsafe
+    def create_cursor(self, name: str | None = None) -> Any:
+        cursor = super().create_cursor(name)
+        if self._lease is not None:
+            # Django's MySQL engine wraps the driver's cursor, and it is the driver's that must not live on.
+            self._lease.add_cursor(getattr(cursor, "cursor", cursor), is_named=bool(name))
+        return cursor
+
+    def is_usable(self) -> bool:
+        if self.connection is None:
+            return False
+        is_usable = super().is_usable()
+        if not is_usable and self._lease is not None:
+            self._lease.end("dead")
+        return is_usable
+
+    @cached_property
+    def wrap_database_errors(self) -> DatabaseErrorWrapper:
+        return _ErrorWrapper(self)
+
+    def _note_error(self, error: BaseException) -> None:
+        lease = self._lease
+        if lease is not None:
+            lease.had_errors = True
+            if lease.physical.driver.is_disconnect(error):
+                lease.end("dead")
+
+
+class _PooledMySQL(_Pooled):
+    @cached_property
+    def mysql_server_data(self) -> Any:
+        """What Django asks the server once per wrapper is asked once per pool: under ASGI every request has its own."""
+        pool = self._find_pool()
+        if pool is None:
+            return super().mysql_server_data  # type: ignore[misc]
+        facts = pool.opener.facts
+        if "mysql_server_data" not in facts:
+            facts["mysql_server_data"] = super().mysql_server_data  # type: ignore[misc]
+        return facts["mysql_server_data"]
+
+
+class _ErrorWrapper(DatabaseErrorWrapper):
+    """Django's translation of the driver's errors, which tells the lease of each."""
+
+    wrapper: _Pooled
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        if exc_type is None:
+            return
+        if issubclass(exc_type, self.wrapper.Database.Error):
+            self.wrapper._note_error(exc_value)
+        super().__exit__(exc_type, exc_value, traceback)
+
+
+def _nothing(*_: object) -> None:
+    """Stand in for what was done when the pool opened the connection."""
+
+
+class _Opener:
+    """Opens the connections of one pool by Django's own methods, each on a wrapper of its own.
+
+    Never on a request's wrapper: a method that needs a cursor would check out a connection to open a connection.
+    """
+
+    def __init__(self, wrapper: _Pooled) -> None:
+        self._wrapper_class = type(wrapper)
+        self._alias = wrapper.alias
+        # As they are now: if they change, there will be another pool.
+        self._settings: dict[str, Any] = registry.copied(wrapper.settings_dict)
+        self._driver_class = driver_class(wrapper.Database)
+        self.facts: dict[str, Any] = {}
+
+    def open(self) -> Driver:
+        configurator = self._make_configurator()
+        parameters = configurator.get_connection_params()
+        connection = configurator.connection = configurator.get_new_connection(parameters)
+        try:
+            configurator.set_autocommit(self._settings["AUTOCOMMIT"])
+            configurator.init_connection_state()
+            driver = self._driver_class(connection, self._settings["AUTOCOMMIT"], parameters)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                connection.close()
+            raise
+        finally:
+            configurator.connection = None
+        state = vars(configurator)
+        driver.wrapper_state = {name: state[name] for name in driver.wrapper_attributes if name in state}
+        self.facts.update({name: state[name] for name in driver.facts if name in state})
+        return driver
+
+    def restore(self, driver: Driver) -> None:
+        driver.reset_session()
+        configurator = self._make_configurator()
+        vars(configurator).update(driver.wrapper_state)
+        configurator.connection = driver.connection
+        configurator.autocommit = self._settings["AUTOCOMMIT"]
+        try:
+            configurator.init_connection_state()
+        finally:
+            configurator.connection = None
+
+    def is_refusal(self, error: BaseException) -> bool:
+        return self._driver_class.is_refusal(error)
+
+    def _make_configurator(self) -> _Pooled:
+        configurator = self._wrapper_class(self._settings, self._alias)
+        configurator._is_configurator = True
+        vars(configurator).update(self.facts)
+        return configurator
