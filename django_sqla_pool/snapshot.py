@@ -6,6 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 __all__ = ["Counters", "Snapshot"]
 
@@ -29,6 +30,11 @@ class Snapshot:
     use_seconds: float  # sum over all leases that have come back
     oldest_lease_seconds: float  # 0.0 if none is out
     last_error: str  # of the last open that failed; empty if the last one went well
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all figures, and the overflow, as values that JSON knows."""
+        figures = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**figures, "closed": dict(self.closed), "overflow": self.overflow}
 
     @property
     def overflow(self) -> int:

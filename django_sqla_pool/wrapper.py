@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import time
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from django.conf import settings as django_settings
 from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
@@ -24,7 +25,7 @@ from .drivers import Driver, driver_class
 from .lease import Lease
 from .pool import Pool
 
-__all__ = ["pooled"]
+__all__ = ["is_pooled", "pooled"]
 
 Wrapper = TypeVar("Wrapper", bound=type[BaseDatabaseWrapper])
 
@@ -59,7 +60,10 @@ def pooled(base: Wrapper) -> Wrapper:
 class _Pooled(BaseDatabaseWrapper):
     """What a pooled wrapper does otherwise than the one it is made from."""
 
+    # Django has these; its type stubs have not.
     Database: ModuleType
+    health_check_enabled: bool
+    health_check_done: bool
 
     _lease: Lease | None = None
     _is_configurator = False  # it opens the pool's connections itself
@@ -68,7 +72,7 @@ class _Pooled(BaseDatabaseWrapper):
         super().__init__(*args, **kwargs)
         self._is_pooled = self.alias != NO_DB_ALIAS and not _is_administrating.get()
 
-    def _find_pool(self) -> Pool | None:
+    def find_pool(self) -> Pool | None:
         """Return the pool for the settings as they are now; None if this wrapper connects by itself."""
         settings = self.settings_dict
         if not self._is_pooled or self._is_configurator or settings["NAME"] is None:
@@ -97,7 +101,7 @@ class _Pooled(BaseDatabaseWrapper):
         """
         if self._lease is not None:  # somebody set self.connection to None without closing it
             self._give_back("abandoned")
-        pool = self._find_pool()
+        pool = self.find_pool()
         if pool is None:
             super().connect()
             return
@@ -147,7 +151,7 @@ class _Pooled(BaseDatabaseWrapper):
 
     def close_pool(self) -> None:
         """Close the connections of this wrapper's pool: the idle ones now, those in use when they come back."""
-        pool = self._find_pool()
+        pool = self.find_pool()
         if pool is not None:
             pool.dispose()
         elif close_pool := getattr(super(), "close_pool", None):
@@ -182,6 +186,22 @@ class _Pooled(BaseDatabaseWrapper):
             self._lease.end("dead")
         return is_usable
 
+    def close_if_health_check_failed(self) -> None:
+        lease = self._lease
+        if lease is None:
+            super().close_if_health_check_failed()
+        elif self.health_check_enabled and not self.health_check_done:
+            if not self.is_usable():
+                lease.end("dead")
+                self.close()
+            self.health_check_done = True
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        if self._lease is not None and self.close_at is not None and time.monotonic() >= self.close_at:
+            # It is given back in any case, and verified before it is lent again: Django need not ping it after an error.
+            self.errors_occurred = False
+        super().close_if_unusable_or_obsolete()
+
     @cached_property
     def wrap_database_errors(self) -> DatabaseErrorWrapper:
         return _ErrorWrapper(self)
@@ -194,11 +214,16 @@ class _Pooled(BaseDatabaseWrapper):
                 lease.end("dead")
 
 
+def is_pooled(wrapper: BaseDatabaseWrapper) -> TypeGuard[_Pooled]:
+    """Tell whether a wrapper's engine is a pooled one."""
+    return isinstance(wrapper, _Pooled)
+
+
 class _PooledMySQL(_Pooled):
     @cached_property
     def mysql_server_data(self) -> Any:
         """What Django asks the server once per wrapper is asked once per pool: under ASGI every request has its own."""
-        pool = self._find_pool()
+        pool = self.find_pool()
         if pool is None:
             return super().mysql_server_data  # type: ignore[misc]
         facts = pool.opener.facts
