@@ -252,11 +252,12 @@ class _MySQL(Driver):
         raise NotImplementedError
 
     def is_idle(self, had_errors: bool) -> bool:
+        if had_errors:
+            return False  # an ERR packet carries no status: only the answer to a ROLLBACK makes the word true again
         status = self.status()
         if status & _MORE_RESULTS:
             raise ResetFailed("results are still to be read")
-        # An ERR packet carries no status: after an error only a ROLLBACK makes the word true again.
-        return not (had_errors or status & _IN_TRANSACTION)
+        return not status & _IN_TRANSACTION
 
     def restore_autocommit(self) -> None:
         if bool(self.status() & _AUTOCOMMIT) is not self.autocommit:

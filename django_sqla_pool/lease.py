@@ -81,15 +81,18 @@ class Lease:
             self._prune_at = max(32, 2 * (len(self._cursors) + len(self._named_cursors)))
 
     def close_cursors(self) -> None:
-        """Close the cursors that live in this process; what they have not read is read and thrown away."""
+        """Close the open cursors that end with the transaction; what they have not read is thrown away."""
         for reference in self._cursors:
             cursor = reference()
             if cursor is not None:
                 cursor.close()
         self._cursors.clear()
+        for cursor in self._named_cursors:
+            if not cursor.withhold and not cursor.closed:
+                cursor.close()
 
-    def close_named_cursors(self) -> bool:
-        """Close the cursors that live at the server too; true if there were any."""
+    def close_held_cursors(self) -> bool:
+        """Close the open cursors that outlive a transaction (WITH HOLD); true if there were any."""
         still_open = [cursor for cursor in self._named_cursors if not cursor.closed]
         self._named_cursors.clear()
         for cursor in still_open:

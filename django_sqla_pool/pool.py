@@ -85,6 +85,7 @@ class Pool:
         self._physicals: set[Physical] = set()
         self._leases: set[Lease] = set()
         self._generation = object()  # a connection of another one is closed instead of lent
+        self._used_at = clock()  # when a connection last came back
         self._distrusted_at = float("-inf")  # a connection idle since before then is pinged, however fresh
 
     # ------------------------------------------------------------------------------------------------------- checkout
@@ -97,7 +98,8 @@ class Pool:
         is garbage-collected, the lease ends.
 
         Returns: a lease; give it back with ``lease.close()``, once, from any thread.
-        Raises: PoolTimeout - none became free in time. The driver's own error - opening one failed.
+        Raises: PoolTimeout - none became free in time. The driver's own error - opening one failed. Closed - the pool
+        has been retired: ask the registry for another.
         """
         arrived = self._clock()
         deadline = arrived + self.options.timeout
@@ -208,7 +210,7 @@ class Pool:
         try:
             physical = lease.physical
             reason = lease.end_reason or self._reset(lease)
-            now = self._clock()
+            self._used_at = now = self._clock()
             self._counters.count_checkin(lease.since - lease.arrived, now - lease.since)
             if reason is None:
                 physical.idle_since = now
@@ -227,9 +229,9 @@ class Pool:
             return "disposed"
         try:
             lease.close_cursors()
-            # Before the named cursors: CLOSE is refused inside a failed transaction.
             physical.driver.reset(lease.had_errors)
-            if lease.close_named_cursors():
+            # After the rollback: inside a failed transaction they can't be closed.
+            if lease.close_held_cursors():
                 physical.driver.reset(False)  # CLOSE has begun a transaction, if autocommit is off
             if self.options.reset == "session":
                 self.opener.restore(physical.driver)
@@ -282,6 +284,11 @@ class Pool:
         """Close every connection: the idle ones now, those in use when they come back. The pool stays usable."""
         self._generation = object()
         self._close_idle(lambda physical: None if physical.generation is self._generation else "disposed")
+
+    def retire(self, unused_for: float) -> bool:
+        """End a pool that has no connection and has not been used for so many seconds; false if it is not like that."""
+        is_forgotten = not self._physicals and self._clock() - self._used_at >= unused_for
+        return is_forgotten and self._places.close()
 
     def _close_idle(self, fault: Callable[[Physical], str | None]) -> None:
         # With a place taken for each one that is being closed, nobody can open another before it is closed. If there

@@ -68,6 +68,10 @@ _pools: dict[PoolKey, Pool] = {}
 _seen: dict[tuple[int, type, tuple[bool, str | None]], _Seen] = {}
 _MOST_SEEN = 1000  # settings dicts of copied wrappers come and go; a cache that is thrown away costs 10 µs a lookup
 
+# A password that changes and a tenant that comes once leave a pool behind. An hour: a quiet night on a small site is
+# allowed to end a pool's figures, a coffee break is not.
+_FORGET_AFTER = 3600.0
+
 _pid = os.getpid()
 _abandoned: list[Pool] = []  # the parent's pools, in a forked child: kept, for collecting a connection would close it
 
@@ -165,8 +169,18 @@ def _all_pools() -> list[Pool]:
         return list(_pools.values())
 
 
+def forget_unused(unused_for: float) -> None:
+    """Drop the pools that have no connection and have not been used for so many seconds."""
+    with _lock:
+        for key, pool in list(_pools.items()):
+            if pool.retire(unused_for):
+                del _pools[key]
+        _seen.clear()
+
+
 def _make_round() -> float | None:
     """Sweep every pool; tell the housekeeper how long it may sleep."""
+    forget_unused(_FORGET_AFTER)
     pauses = [pause for pool in _all_pools() if (pause := pool.sweep()) is not None]
     # What comes back from now on is due in the shortest IDLE_TIMEOUT at the earliest; nothing that is idle now is
     # due before the shortest of the pauses.

@@ -8,7 +8,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-__all__ = ["FairSemaphore"]
+__all__ = ["Closed", "FairSemaphore"]
+
+
+class Closed(Exception):
+    """The semaphore was closed while no place was taken: whoever comes later is at the wrong door."""
 
 
 class FairSemaphore:
@@ -20,10 +24,11 @@ class FairSemaphore:
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
-        # _lock guards _free and _line; held for a few instructions. If anybody waits, _free is 0.
+        # _lock guards _taken, _line and _is_closed; held for a few instructions. If anybody waits, all places are taken.
         self._lock = threading.Lock()
-        self._free = 0 if limit is None else limit
+        self._taken = 0
         self._line: deque[threading.Lock] = deque()
+        self._is_closed = False
 
     @property
     def waiting(self) -> int:
@@ -31,12 +36,15 @@ class FairSemaphore:
         return len(self._line)
 
     def acquire(self, timeout: float) -> bool:
-        """Take a place, waiting up to ``timeout`` seconds; false if none became free in time."""
-        if self.limit is None:
-            return True
+        """Take a place, waiting up to ``timeout`` seconds; false if none became free in time.
+
+        Raises: Closed - after a ``close()`` that succeeded.
+        """
         with self._lock:
-            if self._free:
-                self._free -= 1
+            if self._is_closed:
+                raise Closed
+            if self.limit is None or self._taken < self.limit:
+                self._taken += 1
                 return True
             if timeout <= 0:
                 return False
@@ -54,13 +62,17 @@ class FairSemaphore:
 
     def release(self) -> None:
         """Give a place back: to the first in line, if anybody waits."""
-        if self.limit is None:
-            return
         with self._lock:
             if self._line:
                 self._line.popleft().release()
             else:
-                self._free += 1
+                self._taken -= 1
+
+    def close(self) -> bool:
+        """Let nobody in any more, if no place is taken; false, and nothing changed, if one is."""
+        with self._lock:
+            self._is_closed = self._is_closed or not self._taken
+            return self._is_closed
 
     def _leave_line(self, turn: threading.Lock) -> bool:
         with self._lock:

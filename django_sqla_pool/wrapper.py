@@ -24,6 +24,7 @@ from .creation import pooled_creation
 from .drivers import Driver, driver_class
 from .lease import Lease
 from .pool import Pool
+from .semaphore import Closed
 
 __all__ = ["is_pooled", "pooled"]
 
@@ -119,8 +120,14 @@ class _Pooled(BaseDatabaseWrapper):
         finally:
             del hidden["get_connection_params"], hidden["get_new_connection"], hidden["init_connection_state"]
 
-    def _check_out(self, pool: Pool) -> Any:
-        self._lease = lease = pool.checkout(self)
+    def _check_out(self, pool: Pool | None) -> Any:
+        lease = None
+        while lease is None:
+            assert pool is not None
+            try:
+                lease = self._lease = pool.checkout(self)
+            except Closed:  # retired since we looked it up
+                pool = self.find_pool()
         self.__dict__.update(lease.physical.driver.wrapper_state)
         return lease.connection
 

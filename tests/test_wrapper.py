@@ -1,0 +1,195 @@
+"""The life of a wrapper's connection: Django's own objects and errors, with a pool behind them."""
+
+from __future__ import annotations
+
+import copy
+import gc
+
+import pytest
+from django.db import ProgrammingError, connections, transaction
+from django.db.backends.signals import connection_created
+
+from tests.support.sessions import session_id
+
+
+def test_django_holds_the_drivers_own_connection(wrapper):
+    wrapper.ensure_connection()
+    assert type(wrapper.connection).__module__.partition(".")[0] == wrapper.Database.__name__.partition(".")[0]
+
+
+def test_a_connection_that_is_given_back_is_lent_again(wrapper):
+    first = session_id(wrapper)
+    wrapper.close()
+    assert wrapper.connection is None
+    assert session_id(wrapper) == first
+
+
+def test_two_wrappers_never_hold_the_same_connection(make_wrapper):
+    one, other = make_wrapper(), make_wrapper()
+    assert session_id(one) != session_id(other)
+    assert one.find_pool() is other.find_pool()
+
+
+def test_a_connection_is_set_up_once(wrapper, monkeypatch):
+    calls = []
+    for name in ("get_connection_params", "get_new_connection", "init_connection_state"):
+        original = getattr(type(wrapper), name)
+
+        def counted(self, *args, name=name, original=original):
+            calls.append(name)
+            return original(self, *args)
+
+        monkeypatch.setattr(type(wrapper), name, counted)
+    for _ in range(3):
+        wrapper.ensure_connection()
+        wrapper.close()
+    assert calls == ["get_connection_params", "get_new_connection", "init_connection_state"]
+
+
+def test_connection_created_is_sent_at_every_checkout_and_for_nothing_else(wrapper):
+    seen = []
+
+    def receive(connection, **kwargs):
+        seen.append(connection)
+
+    connection_created.connect(receive)
+    try:
+        for _ in range(2):
+            wrapper.ensure_connection()
+            wrapper.close()
+    finally:
+        connection_created.disconnect(receive)
+    assert seen == [wrapper, wrapper]
+
+
+def test_what_connecting_sets_on_a_wrapper_every_borrower_has(make_wrapper):
+    fresh = make_wrapper()
+    fresh.ensure_connection()
+    level = fresh.isolation_level
+    fresh.close()
+    warm = make_wrapper()
+    warm.ensure_connection()
+    assert warm.find_pool().snapshot().opened == 1
+    assert warm.isolation_level == level
+
+
+def test_close_inside_atomic_and_then_a_query_is_djangos_own_error(wrapper):
+    connections_alias = wrapper.alias
+    with pytest.raises(ProgrammingError, match="Cannot open a new connection in an atomic block"):
+        with _as_connection(wrapper), transaction.atomic(using=connections_alias):
+            wrapper.ensure_connection()
+            wrapper.close()
+            assert wrapper.connection is None
+            wrapper.cursor()
+    assert wrapper.find_pool().snapshot().in_use == 0
+
+
+def test_a_receiver_that_fails_costs_no_connection(wrapper):
+    def fail(**kwargs):
+        raise LookupError("a receiver's bug")
+
+    connection_created.connect(fail)
+    try:
+        for _ in range(3):
+            with pytest.raises(LookupError):
+                wrapper.ensure_connection()
+            assert wrapper.connection is None
+    finally:
+        connection_created.disconnect(fail)
+    figures = wrapper.find_pool().snapshot()
+    assert (figures.in_use, figures.opened) == (0, 1)
+
+
+def test_closing_twice_gives_back_once(wrapper):
+    wrapper.ensure_connection()
+    wrapper.close()
+    wrapper.close()
+    assert wrapper.find_pool().snapshot().checkouts == 1
+
+
+def test_a_copied_wrapper_does_not_give_back_what_the_original_uses(wrapper):
+    session = session_id(wrapper)
+    twin = copy.copy(wrapper)
+    twin.close()
+    assert wrapper.find_pool().snapshot().in_use == 1
+    assert session_id(wrapper) == session
+
+
+def test_a_wrapper_that_is_collected_gives_its_place_back(make_wrapper):
+    wrapper = make_wrapper(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=10)
+    other = make_wrapper(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=10)
+    lost = wrapper.copy()
+    session = session_id(lost)
+    del lost
+    gc.collect()
+    # Waits for the place, which the housekeeper frees; the connection might have been in the middle of anything.
+    assert session_id(other) != session
+    assert other.find_pool().snapshot().closed == {"abandoned": 1}
+
+
+def test_a_connection_taken_away_without_close_is_not_lost(wrapper):
+    session = session_id(wrapper)
+    wrapper.connection = None
+    assert session_id(wrapper) != session
+    figures = wrapper.find_pool().snapshot()
+    assert (figures.in_use, figures.closed) == (1, {"abandoned": 1})
+
+
+def test_an_unconnected_wrapper_is_not_usable(wrapper):
+    assert wrapper.is_usable() is False
+    wrapper.ensure_connection()
+    assert wrapper.is_usable() is True
+
+
+def test_conn_max_age_keeps_its_meaning(make_wrapper):
+    wrapper = make_wrapper(CONN_MAX_AGE=None)
+    wrapper.ensure_connection()
+    wrapper.close_if_unusable_or_obsolete()
+    assert wrapper.connection is not None
+    wrapper = make_wrapper(CONN_MAX_AGE=0)
+    wrapper.ensure_connection()
+    wrapper.close_if_unusable_or_obsolete()
+    assert wrapper.connection is None
+
+
+def test_a_health_check_that_fails_replaces_the_connection(make_wrapper, observer):
+    wrapper = make_wrapper(CONN_MAX_AGE=None, CONN_HEALTH_CHECKS=True)
+    session = session_id(wrapper)
+    wrapper.close_if_unusable_or_obsolete()
+    observer.kill(session)
+    assert session_id(wrapper) != session
+    assert wrapper.find_pool().snapshot().closed == {"dead": 1}
+
+
+def test_the_cursor_for_creating_databases_bypasses_the_pool(wrapper, observer):
+    before = {pool.name: pool.opened for pool in _snapshots()}
+    with wrapper._nodb_cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone()[0] == 1
+    assert {pool.name: pool.opened for pool in _snapshots()} == before
+
+
+def test_the_representation_is_djangos(wrapper):
+    assert repr(wrapper) == f"<DatabaseWrapper vendor={wrapper.vendor!r} alias={wrapper.alias!r}>"
+
+
+def _snapshots():
+    from django_sqla_pool import snapshots
+
+    return snapshots()
+
+
+def _as_connection(wrapper):
+    """Let transaction.atomic(using=alias) find this wrapper."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def swapped():
+        original = connections[wrapper.alias]
+        connections[wrapper.alias] = wrapper
+        try:
+            yield
+        finally:
+            connections[wrapper.alias] = original
+
+    return swapped()
