@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -20,9 +21,12 @@ Job = Callable[[], object]
 
 # SimpleQueue.put may be called by the garbage collector, in the middle of another put: it takes no Python lock.
 _inbox: queue.SimpleQueue[Job] = queue.SimpleQueue()
-# _lock guards _thread; held while a thread is started.
+# _lock guards _thread and _make_round; held while the thread is started or stopped.
 _lock = threading.Lock()
 _thread: threading.Thread | None = None
+_make_round: Callable[[], float | None] | None = None
+
+_STOP_WITHIN = 1.0  # seconds: it may be closing a connection; a fork need not wait for that
 
 
 def submit(job: Job) -> None:
@@ -35,8 +39,9 @@ def start(make_round: Callable[[], float | None]) -> None:
 
     ``make_round`` does what is due, and returns how many seconds to sleep until something will be (None: until woken).
     """
-    global _thread
+    global _thread, _make_round
     with _lock:
+        _make_round = make_round
         if _thread is not None and _thread.is_alive():
             _inbox.put(_wake)
             return
@@ -48,8 +53,24 @@ def start(make_round: Callable[[], float | None]) -> None:
 
 def forget() -> None:
     """In a forked child: the thread did not come along, and its inbox may have been locked by another thread."""
-    global _inbox, _lock, _thread
-    _inbox, _lock, _thread = queue.SimpleQueue(), threading.Lock(), None
+    global _inbox, _lock, _thread, _make_round
+    _inbox, _lock, _thread, _make_round = queue.SimpleQueue(), threading.Lock(), None, None
+
+
+def _pause() -> None:
+    """Before a fork: stop the thread, so that it is not the reason for Python's warning of forks among threads."""
+    global _thread
+    with _lock:
+        thread, _thread = _thread, None
+    if thread is not None and thread is not threading.current_thread():
+        _inbox.put(_wake)
+        thread.join(_STOP_WITHIN)
+
+
+def _resume() -> None:
+    """After a fork, in the parent: go on."""
+    if _make_round is not None:
+        start(_make_round)
 
 
 def _wake() -> None:
@@ -57,9 +78,9 @@ def _wake() -> None:
 
 
 def _work(inbox: queue.SimpleQueue[Job], make_round: Callable[[], float | None]) -> None:
-    while True:
-        job: Job = _wake
+    while _thread is threading.current_thread():
         pause = _guarded(make_round)
+        job: Job = _wake
         with contextlib.suppress(queue.Empty):
             job = inbox.get(timeout=pause)
         _guarded(job)
@@ -72,3 +93,6 @@ def _guarded(job: Callable[[], float | None] | Job) -> float | None:
         log.exception("bug: the housekeeper failed at %r", job)
         return 1.0
     return result if isinstance(result, float) else None
+
+
+os.register_at_fork(before=_pause, after_in_parent=_resume)

@@ -158,6 +158,10 @@ class _Pooled(BaseDatabaseWrapper):
 
     def close_pool(self) -> None:
         """Close the connections of this wrapper's pool: the idle ones now, those in use when they come back."""
+        if self._lease is not None:
+            # It may be of another pool than the settings lead to now: Django calls this when the time zone has changed,
+            # and then changes that of the connection.
+            self._lease.end("disposed")
         pool = self.find_pool()
         if pool is not None:
             pool.dispose()

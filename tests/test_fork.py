@@ -1,0 +1,220 @@
+"""After a fork, parent and child never share a session, whatever the child does with what it inherited."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import sys
+import traceback
+from contextlib import contextmanager
+
+import pytest
+from django.db import ProgrammingError, connections, transaction
+
+from django_sqla_pool import registry, snapshots
+from tests.support.sessions import session_id
+
+# Python warns of a fork in a process with several threads: the pool must not be the reason.
+pytestmark = pytest.mark.filterwarnings("error::DeprecationWarning")
+
+
+def in_child(function, leave=os._exit):
+    """Fork, run a function in the child, and return what it returned (a str), or raise what it raised."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        try:
+            answer = f"ok {function()}"
+        except BaseException:
+            answer = traceback.format_exc()
+        os.write(writing, answer.encode())
+        os.close(writing)
+        leave(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        answer = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    assert answer.startswith("ok "), answer
+    assert status == 0
+    return answer[3:]
+
+
+@contextmanager
+def assert_undisturbed(wrapper, observer):
+    """The parent goes on with the very sessions that it had."""
+    session = session_id(wrapper)
+    yield session
+    assert session_id(wrapper) == session
+    wrapper.close()
+    assert session_id(wrapper) == session
+    wrapper.close()
+    assert wrapper.find_pool().snapshot().opened == 1
+    assert session in observer.sessions()
+
+
+def test_a_child_has_sessions_of_its_own(wrapper, observer):
+    with assert_undisturbed(wrapper, observer) as session:
+        wrapper.close()
+        assert int(in_child(lambda: session_id(wrapper))) != session
+
+
+def test_a_wrapper_that_was_connected_connects_again_in_the_child(wrapper, observer):
+    with assert_undisturbed(wrapper, observer) as session:
+
+        def child():
+            assert wrapper.connection is None
+            return session_id(wrapper)
+
+        assert int(in_child(child)) != session
+
+
+def test_a_child_that_closes_everything_harms_nobody(wrapper, observer):
+    with assert_undisturbed(wrapper, observer):
+        raw = wrapper.connection
+
+        def child():
+            wrapper.close()
+            raw.close()
+            for pool in registry._abandoned:
+                pool.dispose()
+
+        in_child(child)
+
+
+def test_a_child_that_collects_everything_harms_nobody(wrapper, observer):
+    with assert_undisturbed(wrapper, observer):
+        wrapper.close()
+
+        def child():
+            registry._abandoned.clear()
+            gc.collect()
+
+        in_child(child)
+
+
+def test_a_child_that_ends_as_python_does_harms_nobody(make_wrapper, observer, alias):
+    wrapper = make_wrapper()
+    with assert_undisturbed(wrapper, observer):
+        process = multiprocessing.get_context("fork").Process(target=_query_and_leave, args=(wrapper,))
+        process.start()
+        process.join(30)
+        assert process.exitcode == 0
+
+
+def _query_and_leave(wrapper):
+    session_id(wrapper)
+    # multiprocessing leaves by os._exit; this is what a child forked by hand does, atexit handlers and all.
+    import atexit
+
+    atexit._run_exitfuncs()
+    gc.collect()
+    sys.exit(0)
+
+
+def test_a_lease_that_the_parent_holds_is_not_given_back_in_the_child(wrapper, observer):
+    with assert_undisturbed(wrapper, observer):
+        lease = wrapper._lease
+
+        def child():
+            lease.close()
+            wrapper.close()
+            assert snapshots() == ()
+            return session_id(wrapper)
+
+        in_child(child)
+        assert wrapper.find_pool().snapshot().in_use == 1
+
+
+def test_a_child_forked_inside_atomic_is_not_in_the_parents_transaction(wrapper, observer):
+    original = connections[wrapper.alias]
+    connections[wrapper.alias] = wrapper
+    try:
+        with assert_undisturbed(wrapper, observer), transaction.atomic(using=wrapper.alias):
+            session_id(wrapper)
+
+            def child():
+                with pytest.raises(ProgrammingError, match="Cannot open a new connection in an atomic block"):
+                    wrapper.cursor()
+
+            in_child(child)
+    finally:
+        connections[wrapper.alias] = original
+
+
+def test_a_grandchild_is_as_safe_as_a_child(wrapper, observer):
+    with assert_undisturbed(wrapper, observer) as session:
+
+        def child():
+            mine = session_id(wrapper)
+            theirs = int(in_child(lambda: session_id(wrapper)))
+            assert session_id(wrapper) == mine
+            return " ".join(str(number) for number in (mine, theirs))
+
+        assert len({session, *map(int, in_child(child).split())}) == 3
+
+
+def test_a_fork_without_pythons_hooks_is_noticed_at_the_next_checkout(wrapper, observer):
+    # As a server written in C may do it. libc's fork runs no Python code in the child, so that is what this does.
+    import ctypes
+
+    with assert_undisturbed(wrapper, observer) as session:
+        wrapper.close()
+        reading, writing = os.pipe()
+        pid = ctypes.PyDLL(None).fork()
+        if pid == 0:
+            try:
+                os.write(writing, str(session_id(wrapper)).encode())
+            finally:
+                os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            answer = pipe.read()
+        os.waitpid(pid, 0)
+        assert int(answer) != session
+
+
+@pytest.mark.filterwarnings("default::DeprecationWarning")
+def test_a_fork_while_other_threads_are_inside_checkout(make_wrapper):
+    import threading
+
+    stop = threading.Event()
+    errors = []
+
+    def work():
+        mine = make_wrapper(POOL_SIZE=2, MAX_OVERFLOW=0)
+        try:
+            while not stop.is_set():
+                session_id(mine)
+                mine.close()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    wrapper = make_wrapper(POOL_SIZE=2, MAX_OVERFLOW=0)
+    mine = []
+    for _ in range(20):
+        mine.append(int(in_child(lambda: session_id(wrapper))))
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert errors == []
+    theirs = {session_id(wrapper)}
+    wrapper.close()
+    assert not theirs & set(mine)
+    figures = wrapper.find_pool().snapshot()
+    assert figures.opened <= 2
+    assert figures.closed == {}
+
+
+def test_the_housekeeper_goes_on_in_the_parent(make_wrapper, observer):
+    wrapper = make_wrapper(POOL_SIZE=0, IDLE_TIMEOUT=0.05)
+    session = session_id(wrapper)
+    in_child(lambda: session_id(wrapper))
+    wrapper.close()
+    observer.wait_until_gone({session})
+    assert wrapper.find_pool().snapshot().closed == {"idle": 1}
