@@ -60,8 +60,14 @@ class Driver:
         """Return the descriptor of the connection's socket."""
         return int(self.connection.fileno())
 
+    def is_closed(self) -> bool:
+        """Tell whether the driver itself has closed the connection, or knows that it is lost."""
+        raise NotImplementedError
+
     def probe(self) -> Liveness:
         """Look at the socket, without a round trip (about 1 µs)."""
+        if self.is_closed():
+            return Liveness.DEAD  # and its descriptor may be another socket's by now
         events = self._poll.poll(0)
         if not events:
             return Liveness.QUIET
@@ -147,8 +153,11 @@ _PG_IDLE, _PG_INTRANS, _PG_INERROR = 0, 2, 3
 
 
 class _PostgreSQL(Driver):
+    def is_closed(self) -> bool:
+        return bool(self.connection.closed)
+
     def is_disconnect(self, error: BaseException) -> bool:
-        if self.connection.closed:
+        if self.is_closed():
             return True
         # sqlstate: psycopg 3; pgcode: psycopg2. 57P01 to 57P05: ended by an administrator, a crash, a dropped
         # database or an idle timeout; class 08: connection exceptions.
@@ -185,8 +194,8 @@ class Psycopg(_PostgreSQL):
             # A notice, a notification or a changed parameter is harmless; what is left after reading tells the rest.
             with contextlib.suppress(Exception):
                 self.connection.pgconn.consume_input()
-                if super().probe() is Liveness.QUIET and not self.connection.closed:
-                    return Liveness.SUSPICIOUS
+                liveness = super().probe()
+                return liveness if liveness is Liveness.DEAD else Liveness.SUSPICIOUS
         return liveness
 
     def ping(self) -> None:
@@ -216,7 +225,7 @@ class Psycopg2(_PostgreSQL):
         was = self.connection.autocommit
         self.connection.autocommit = True  # else psycopg2 begins a transaction for the ping
         with self.connection.cursor() as cursor:
-            cursor.execute(";")
+            cursor.execute("SELECT 1")  # psycopg2 takes the answer to an empty query for an error
         if was is not True:
             self.connection.autocommit = was
 
@@ -281,8 +290,11 @@ class _MySQL(Driver):
         """Send COM_RESET_CONNECTION and read its answer."""
         raise NotImplementedError
 
+    def is_closed(self) -> bool:
+        return not self.connection.open
+
     def is_disconnect(self, error: BaseException) -> bool:
-        return bool(error.args) and error.args[0] in _MYSQL_DISCONNECTS or not self.connection.open
+        return self.is_closed() or bool(error.args) and error.args[0] in _MYSQL_DISCONNECTS
 
     @staticmethod
     def is_refusal(error: BaseException) -> bool:
@@ -351,6 +363,8 @@ class PyMySQL(_MySQL):
         return int(self.connection._sock.fileno())  # it has no public one
 
     def status(self) -> int:
+        if self.is_closed():
+            raise ResetFailed("the connection is closed")
         result = self.connection._result
         if result is not None and result.unbuffered_active:
             return _MORE_RESULTS

@@ -188,7 +188,7 @@ class Pool:
         if liveness is Liveness.DEAD:
             self._distrusted_at = now
             return "dead"
-        is_fresh = now - physical.idle_since < self.options.ping_after and physical.idle_since > self._distrusted_at
+        is_fresh = now - physical.idle_since < self.options.ping_after and physical.idle_since >= self._distrusted_at
         if liveness is Liveness.QUIET and is_fresh:
             return None
         try:
