@@ -1,0 +1,68 @@
+"""``manage.py test`` touches test databases and no others, in parallel too, though an app queries before they exist."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def production(alias, observer):
+    """The real database of the project, with one note in it."""
+    name = f"{observer.wrapper.settings_dict['NAME']}_production"
+    observer.query(f"DROP DATABASE IF EXISTS {name}")
+    observer.query(f"CREATE DATABASE {name}")
+    run(alias, name, "migrate", "--verbosity", "0")
+    code = "from tests.early_bird.models import Note; Note.objects.create(text='precious')"
+    run(alias, name, "shell", "--verbosity", "0", "--command", code)
+    yield name
+    observer.query(f"DROP DATABASE {name}")
+
+
+def run(alias, name, *command, **environment):
+    """Run a command of the project in a process of its own; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "django", *command, "--settings", "tests.early_bird.settings"],
+        env=os.environ | {"EARLY_BIRD_ALIAS": alias, "EARLY_BIRD_NAME": name} | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def notes(alias, name):
+    code = "from tests.early_bird.models import Note; print(sorted(Note.objects.values_list('text', flat=True)))"
+    return run(alias, name, "shell", "--verbosity", "0", "--command", code).strip()
+
+
+def databases(observer):
+    if observer.wrapper.vendor == "postgresql":
+        rows = observer.query("SELECT datname FROM pg_database")
+    else:
+        rows = observer.query("SHOW DATABASES")
+    return {row[0] for row in rows}
+
+
+@pytest.mark.parametrize("parallel", ["1", "2"])
+def test_a_test_run_touches_test_databases_only(alias, observer, production, parallel):
+    before = databases(observer)
+    command = ("test", "tests.early_bird", "--pattern", "tests_of*.py", "--noinput", "--parallel", parallel)
+    for _ in range(2):  # the second time as well
+        output = run(alias, production, *command, EARLY_BIRD_QUERIES="yes")
+        assert "Ran 12 tests" in output
+        assert "\nOK" in output
+    assert notes(alias, production) == "['precious']"
+    assert databases(observer) == before
+
+
+def test_a_test_database_that_a_killed_run_left_behind_is_replaced(alias, observer, production):
+    observer.query(f"CREATE DATABASE test_{production}")
+    command = ("test", "tests.early_bird", "--pattern", "tests_of*.py", "--noinput", "--parallel", "2")
+    assert "\nOK" in run(alias, production, *command, EARLY_BIRD_QUERIES="yes")
+    assert f"test_{production}" not in databases(observer)
