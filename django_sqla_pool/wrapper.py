@@ -48,7 +48,11 @@ def pooled(base: Wrapper) -> Wrapper:
     Raises: TypeError - the engine's driver is none of those that can be pooled.
     """
     driver_class(base.Database)  # type: ignore[attr-defined]
-    mixin = _PooledMySQL if base.vendor == "mysql" else _Pooled
+    mixin = _Pooled
+    if hasattr(base, "mysql_server_data"):
+        mixin = _PooledMySQL
+    elif hasattr(base, "register_geometry_adapters"):
+        mixin = _PooledPostGIS
     namespace = {
         "__doc__": f"{base.__module__}.{base.__qualname__}, with its connections from a pool.",
         "__module__": base.__module__,
@@ -241,6 +245,15 @@ class _PooledMySQL(_Pooled):
         if "mysql_server_data" not in facts:
             facts["mysql_server_data"] = super().mysql_server_data  # type: ignore[misc]
         return facts["mysql_server_data"]
+
+
+class _PooledPostGIS(_Pooled):
+    def register_geometry_adapters(self, pg_connection: Any, clear_caches: bool = False) -> None:
+        """Register PostGIS' types with psycopg 3, as Django does for each new connection."""
+        super().register_geometry_adapters(pg_connection, clear_caches)  # type: ignore[misc]
+        if clear_caches:
+            # The extension has just been created: connections that were opened before do not know its types.
+            self.close_pool()
 
 
 class _ErrorWrapper(DatabaseErrorWrapper):

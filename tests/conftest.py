@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connections
 from django.db.backends.mysql.base import DatabaseWrapper as MySQL
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgreSQL
-from django.db.utils import ConnectionHandler
+from django.db.utils import ConnectionHandler, load_backend
 
 from django_sqla_pool import options, registry
 from tests.support.sessions import Observer
@@ -68,6 +68,8 @@ def make_wrapper(alias: str) -> Iterator[Make]:
     def make(**changes: Any) -> Any:
         pool_options = {key: changes.pop(key) for key in list(changes) if key in _OPTION_NAMES}
         wrapper = connections[alias].copy()
+        if engine := changes.pop("ENGINE", None):
+            wrapper = load_backend(engine).DatabaseWrapper(wrapper.settings_dict | {"ENGINE": engine}, alias)
         wrapper.settings_dict["OPTIONS"] = changes.pop("OPTIONS", {})
         wrapper.settings_dict["POOL_OPTIONS"] = own | pool_options
         wrapper.settings_dict.update(changes)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
+
+from tests.support import project
 
 
 @pytest.fixture
@@ -23,17 +21,7 @@ def production(alias, observer):
 
 
 def run(alias, name, *command, **environment):
-    """Run a command of the project in a process of its own; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "django", *command, "--settings", "tests.early_bird.settings"],
-        env=os.environ | {"EARLY_BIRD_ALIAS": alias, "EARLY_BIRD_NAME": name} | environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return project.run("early_bird", alias, name, *command, **environment)
 
 
 def notes(alias, name):

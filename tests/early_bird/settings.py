@@ -4,8 +4,8 @@ import os
 
 from tests import settings as shared
 
-ALIAS = os.environ["EARLY_BIRD_ALIAS"]
-DATABASES = {"default": {**shared.DATABASES[ALIAS], "NAME": os.environ["EARLY_BIRD_NAME"]}}
+ALIAS = os.environ["PROJECT_ALIAS"]
+DATABASES = {"default": {**shared.DATABASES[ALIAS], "NAME": os.environ["PROJECT_NAME"]}}
 INSTALLED_APPS = ["tests.early_bird"]
 SECRET_KEY = "only for the tests"
 USE_TZ = True
