@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning
@@ -15,6 +15,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import options
+from .pool import Pool
 from .wrapper import is_pooled
 
 __all__ = ["CHECKS", "check_capacity", "check_settings"]
@@ -40,12 +41,20 @@ def _check_alias(alias: str) -> Iterator[CheckMessage]:
         if "POOL_OPTIONS" in settings:
             yield Warning(
                 f"DATABASES[{alias!r}] has POOL_OPTIONS, but ENGINE {settings['ENGINE']!r} is not pooled.",
-                hint="Replace 'django.db' (or 'django.contrib.gis.db') by 'django_sqla_pool' in ENGINE.",
+                hint="Replace 'django.db' (or 'django.contrib.gis.db') by 'django_sqla_pool' in ENGINE if the server is "
+                "PostgreSQL, MySQL or MariaDB; else remove POOL_OPTIONS.",
                 id="django_sqla_pool.W003",
             )
         return
-    for problem in options.problems(settings.get("POOL_OPTIONS") or {}, alias):
+    for problem in options.problems(settings.get("POOL_OPTIONS"), alias):
         yield Error(problem, id="django_sqla_pool.E001")
+    if wrapper.vendor == "postgresql" and settings["OPTIONS"].get("pool"):
+        yield Warning(
+            f"DATABASES[{alias!r}]['OPTIONS']['pool'] asks for Django's own pool; POOL_OPTIONS has no effect.",
+            hint="Remove OPTIONS['pool'], or use Django's own ENGINE.",
+            id="django_sqla_pool.W002",
+        )
+        return
     if settings["CONN_MAX_AGE"] != 0:
         yield Warning(
             f"DATABASES[{alias!r}]['CONN_MAX_AGE'] = {settings['CONN_MAX_AGE']!r}: each thread keeps its pooled connection "
@@ -53,46 +62,45 @@ def _check_alias(alias: str) -> Iterator[CheckMessage]:
             hint="Remove CONN_MAX_AGE: the pool keeps the connections open.",
             id="django_sqla_pool.W001",
         )
-    if wrapper.vendor == "postgresql" and settings["OPTIONS"].get("pool"):
-        yield Warning(
-            f"DATABASES[{alias!r}]['OPTIONS']['pool'] asks for Django's own pool; POOL_OPTIONS has no effect.",
-            hint="Remove OPTIONS['pool'], or use Django's own ENGINE.",
-            id="django_sqla_pool.W002",
-        )
 
 
 def check_capacity(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Compare what all processes together may open with what each server accepts: one query a server."""
-    servers: dict[tuple[str, str, str], dict[object, str]] = defaultdict(dict)
+    servers: dict[tuple[str, ...], dict[Pool, str]] = defaultdict(dict)
     for alias in databases or ():
         wrapper = connections[alias]
-        settings = wrapper.settings_dict
-        if not is_pooled(wrapper) or options.problems(settings.get("POOL_OPTIONS") or {}, alias):
+        if not is_pooled(wrapper) or options.problems(wrapper.settings_dict.get("POOL_OPTIONS"), alias):
             continue  # the other check has said so
         pool = wrapper.find_pool()
         if pool is not None:
             # Aliases with the same settings share one pool.
-            servers[wrapper.vendor, str(settings["HOST"]), str(settings["PORT"])].setdefault(pool, alias)
-    return [message for aliases in servers.values() for message in _check_server(aliases.values())]
+            servers[_server_of(wrapper)].setdefault(pool, alias)
+    return [message for aliases in servers.values() for message in _check_server(aliases)]
 
 
-def _check_server(aliases: Iterable[str]) -> Iterator[CheckMessage]:
-    aliases = list(aliases)
-    processes, source = _count_processes()
-    available, arithmetic = _available_connections(connections[aliases[0]])
-    limits = [
-        options.parse(connections[alias].settings_dict.get("POOL_OPTIONS") or {}, alias).limit for alias in aliases
-    ]
-    if None in limits:
-        alias = aliases[limits.index(None)]
-        text = f"DATABASES[{alias!r}]: the pool has no limit, and the server accepts {available} connections ({arithmetic})."
+def _server_of(wrapper: BaseDatabaseWrapper) -> tuple[str, ...]:
+    settings = wrapper.settings_dict
+    port = settings["PORT"] or {"postgresql": 5432, "mysql": 3306}[wrapper.vendor]
+    return wrapper.vendor, settings["HOST"] or "localhost", str(port)
+
+
+def _check_server(aliases: Mapping[Pool, str]) -> Iterator[CheckMessage]:
+    available, arithmetic = _available_connections(connections[next(iter(aliases.values()))])
+    limits = {alias: pool.options.limit for pool, alias in aliases.items()}
+    unlimited = [alias for alias, limit in limits.items() if limit is None]
+    if unlimited:
+        text = (
+            f"DATABASES[{unlimited[0]!r}]: the pool has no limit, and the server accepts {available} connections "
+            f"({arithmetic})."
+        )
     else:
-        wanted = processes * sum(limit for limit in limits if limit is not None)
+        count, processes = _count_processes()
+        wanted = count * sum(limit for limit in limits.values() if limit is not None)
         if wanted <= available:
             return
-        sums = " + ".join(f"{limit} for {alias!r}" for limit, alias in zip(limits, aliases, strict=True))
+        sums = " + ".join(f"{limit} for {alias!r}" for alias, limit in limits.items())
         text = (
-            f"{processes} processes ({source}) x (POOL_SIZE + MAX_OVERFLOW: {sums}) = {wanted} connections, "
+            f"{processes} x (POOL_SIZE + MAX_OVERFLOW: {sums}) = {wanted} connections, "
             f"but the server accepts {available} ({arithmetic})."
         )
     yield Warning(
@@ -105,9 +113,9 @@ def _check_server(aliases: Iterable[str]) -> Iterator[CheckMessage]:
 def _count_processes() -> tuple[int, str]:
     # The variable by which gunicorn, uvicorn and most hosting platforms are told how many workers to start.
     value = os.environ.get("WEB_CONCURRENCY", "")
-    if value.isdigit() and int(value) > 0:
-        return int(value), "WEB_CONCURRENCY"
-    return 1, "WEB_CONCURRENCY is not set"
+    if value.isdecimal() and int(value) > 0:
+        return int(value), f"{int(value)} {'process' if int(value) == 1 else 'processes'} (WEB_CONCURRENCY)"
+    return 1, f"1 process (WEB_CONCURRENCY is {repr(value) if value else 'not set'})"
 
 
 def _available_connections(wrapper: BaseDatabaseWrapper) -> tuple[int, str]:

@@ -331,13 +331,12 @@ class MySQLClient(_MySQL):
         self._is_answer_due = True
 
     def probe(self) -> Liveness:
-        if not self._is_answer_due:
-            return super().probe()
-        try:
-            self._read_answer()
-        except Exception:
-            return Liveness.DEAD
-        return Liveness.QUIET
+        if self._is_answer_due:
+            try:
+                self._read_answer()
+            except Exception:
+                return Liveness.DEAD
+        return super().probe()
 
     def ping(self) -> None:
         if self._is_answer_due:

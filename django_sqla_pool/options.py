@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -35,6 +36,17 @@ class Bounds:
             return "True or False"
         text = f"{'greater than' if self.positive else 'at least'} {self.minimum:g}{self.unit and ' ' + self.unit}"
         return text if self.also is None else f"{text}, or {self.also:g}"
+
+    def find_breach(self, value: Any) -> str:
+        """Say what is wrong with a value of the right type, and what it must be; empty if nothing is."""
+        if self.choices:
+            return "" if value in self.choices else f"is no choice; it must be {self}"
+        if self.minimum is None or value == self.also:
+            return ""
+        if value > self.maximum:
+            return f"is out of bounds; it must be at most {self.maximum:,.0f}{self.unit and ' ' + self.unit}"
+        is_above = value > self.minimum if self.positive else value >= self.minimum
+        return "" if is_above else f"is out of bounds; it must be {self}"
 
 
 def option(default: Any, doc: str, **bounds: Any) -> Any:
@@ -104,7 +116,7 @@ _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "
 
 
 def parse(raw: object, alias: str = "default") -> PoolOptions:
-    """Turn a POOL_OPTIONS dict into PoolOptions.
+    """Turn a POOL_OPTIONS dict into PoolOptions. None is an alias without one.
 
     Values may be strings ("10", "true"), as the environment gives them.
 
@@ -113,15 +125,18 @@ def parse(raw: object, alias: str = "default") -> PoolOptions:
     found = problems(raw, alias)
     if found:
         raise ImproperlyConfigured("\n".join(found))
-    assert isinstance(raw, Mapping)
-    return PoolOptions(**{key.lower(): _convert(_FIELDS[key], value) for key, value in raw.items()})
+    given = raw if isinstance(raw, Mapping) else {}
+    return PoolOptions(**{key.lower(): _convert(_FIELDS[key], value) for key, value in given.items()})
 
 
 def problems(raw: object, alias: str = "default") -> list[str]:
     """Say all that is wrong with a POOL_OPTIONS value, one sentence each; an empty list if nothing is."""
     where = f"DATABASES[{alias!r}]['POOL_OPTIONS']"
+    if raw is None:
+        return []
     if not isinstance(raw, Mapping):
-        return [f"{where}: {raw!r} is no dict; give a dict such as {{'POOL_SIZE': 5}}, or leave it out."]
+        # Its type and not itself: a string that has gone astray may be a URL with a password.
+        return [f"{where} is of type {type(raw).__name__}; give a dict such as {{'POOL_SIZE': 5}}, or leave it out."]
     return [f"{where}: {problem}" for key, value in raw.items() for problem in _problems_of(key, value)]
 
 
@@ -135,44 +150,49 @@ def describe() -> Iterator[tuple[str, Any, str]]:
 def _problems_of(key: object, value: object) -> Iterator[str]:
     field = _FIELDS.get(key) if isinstance(key, str) else None
     if field is None:
-        near = difflib.get_close_matches(str(key).upper(), _FIELDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(_FIELDS)}."
+        near = _nearest(str(key).upper())
+        hint = f"did you mean {near!r}?" if near else f"the options are {', '.join(_FIELDS)}."
         yield f"unknown option {key!r}; {hint}"
         return
     bounds: Bounds = field.metadata["bounds"]
     try:
-        converted = _convert(field, value)
+        breach = bounds.find_breach(_convert(field, value))
     except (TypeError, ValueError):
-        yield f"{key} = {value!r} is not {_TYPES[str(field.type)]}; it must be {bounds}."
-        return
-    if not _is_within(bounds, converted):
-        yield f"{key} = {value!r} is out of bounds; it must be {bounds}."
+        breach = f"is not {_TYPES[str(field.type)]}; it must be {bounds}"
+    if breach:
+        yield f"{key} = {value!r} {breach}."
+
+
+def _nearest(key: str) -> str | None:
+    # SQLAlchemy's create_engine() has pool_timeout, pool_recycle...; to difflib POOL_TIMEOUT is nearer to IDLE_TIMEOUT.
+    if key.removeprefix("POOL_") in _FIELDS:
+        return key.removeprefix("POOL_")
+    return next(iter(difflib.get_close_matches(key, _FIELDS, n=1)), None)
 
 
 def _convert(field: dataclasses.Field[Any], value: Any) -> Any:
     """Give the value in the field's type; ValueError or TypeError if that would change what it says."""
     if field.type == "bool":
-        if isinstance(value, bool):
-            return value
-        return _BOOLEANS[value.strip().lower()] if str(value).strip().lower() in _BOOLEANS else _refuse(value)
+        said = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
+        return said if isinstance(said, bool) else _refuse(value)
     if field.type == "str":
         return value if isinstance(value, str) else _refuse(value)
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return _refuse(value)  # True is an int to Python, but no number of connections
-    number = float(value)
-    if field.type == "float":
-        return number
-    return int(number) if number.is_integer() else _refuse(value)
+    number = _to_float(value)
+    if math.isinf(number):
+        return number  # out of bounds, whatever the type
+    if math.isnan(number) or (field.type == "int" and not number.is_integer()):
+        return _refuse(value)
+    return int(number) if field.type == "int" else number
+
+
+def _to_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an int of 309 digits
+        return math.copysign(math.inf, 1 if value > 0 else -1)
 
 
 def _refuse(value: object) -> Any:
     raise ValueError(value)
-
-
-def _is_within(bounds: Bounds, value: Any) -> bool:
-    if bounds.choices:
-        return value in bounds.choices
-    if bounds.minimum is None or value == bounds.also:
-        return True
-    above = value > bounds.minimum if bounds.positive else value >= bounds.minimum
-    return above and bool(value <= bounds.maximum)

@@ -6,10 +6,12 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connections
+from django.db import Error, connections
 
 from django_sqla_pool import snapshots
+from django_sqla_pool.pool import Pool
 from django_sqla_pool.wrapper import is_pooled
 
 _COLUMNS = (
@@ -41,11 +43,10 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print JSON, for machines")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for alias in self._aliases(options["database"]):
-            wrapper = connections[alias]
-            with wrapper.temporary_connection():
-                pass  # a checkout and a checkin: the pool exists, and a second look would find its connection idle
+        pools = [pool for alias in self._aliases(options["database"]) if (pool := self._use_pool(alias)) is not None]
         found = snapshots()
+        if options["database"]:
+            found = tuple(pool.snapshot() for pool in dict.fromkeys(pools))
         if options["json"]:
             self.stdout.write(json.dumps([figures.as_dict() for figures in found], indent=2))
             return
@@ -53,6 +54,20 @@ class Command(BaseCommand):
         widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
         for row in rows:
             self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+    def _use_pool(self, alias: str) -> Pool | None:
+        """Check a connection out and in, so that there is something to see; say why if that is impossible."""
+        wrapper = connections[alias]
+        assert is_pooled(wrapper)
+        try:
+            pool = wrapper.find_pool()
+            if pool is None:
+                self.stderr.write(f"{alias}: OPTIONS['pool'] asks for Django's own pool, so there is none of ours.")
+                return None
+            with wrapper.temporary_connection():
+                return pool
+        except (ImproperlyConfigured, Error) as error:
+            raise CommandError(f"{alias}: {error}") from error
 
     def _aliases(self, wanted: list[str] | None) -> list[str]:
         pooled = [alias for alias in connections if is_pooled(connections[alias])]
