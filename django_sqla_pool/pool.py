@@ -51,7 +51,7 @@ class Opener(Protocol):
 class Physical:
     """One open connection and what the pool has to remember about it. Times are of the pool's clock."""
 
-    __slots__ = ("driver", "expires_at", "generation", "idle_since", "opened_at")
+    __slots__ = ("driver", "expires_at", "generation", "idle_since", "is_clean", "opened_at")
 
     def __init__(self, driver: Driver, opened_at: float, expires_at: float, generation: object) -> None:
         self.driver = driver
@@ -59,6 +59,9 @@ class Physical:
         self.expires_at = expires_at
         self.generation = generation
         self.idle_since: float | None = None  # None: never lent yet
+        # False from a checkout until a check-in has reset it. If an interrupt strikes in between, SQLAlchemy puts the
+        # connection back by itself when it collects its record; it must not be lent like that.
+        self.is_clean = True
 
 
 class Pool:
@@ -108,6 +111,7 @@ class Pool:
             raise self._timeout_error()
         try:
             fairy, physical = self._take(deadline)
+            physical.is_clean = False
             lease = Lease(self, fairy, physical, owner, arrived, self._clock())
             self._leases.add(lease)
         except BaseException:
@@ -177,6 +181,8 @@ class Pool:
         """Say why a connection must not be lent, if so."""
         if physical.generation is not self._generation:
             return "disposed"
+        if not physical.is_clean:
+            return "abandoned"
         if physical.idle_since is None:
             return None
         now = self._clock()
@@ -214,6 +220,7 @@ class Pool:
             self._counters.count_checkin(lease.since - lease.arrived, now - lease.since)
             if reason is None:
                 physical.idle_since = now
+                physical.is_clean = True
                 lease.fairy.close()
             else:
                 self._discard(lease.fairy, physical, reason)
@@ -264,14 +271,14 @@ class Pool:
         due: list[float] = []
 
         def fault(physical: Physical) -> str | None:
-            idle_since = physical.idle_since
-            assert idle_since is not None
             now = self._clock()
+            if physical.idle_since is None or not physical.is_clean:
+                return "abandoned"  # by an interrupt, between two steps of a checkout or a check-in
             if now >= physical.expires_at:
                 return "expired"
             due.append(physical.expires_at - now)
             if len(self._physicals) > self.options.pool_size:
-                idle_until = idle_since + self.options.idle_timeout
+                idle_until = physical.idle_since + self.options.idle_timeout
                 if now >= idle_until:
                     return "idle"
                 due.append(idle_until - now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 import threading
@@ -301,6 +302,26 @@ def test_an_interrupt_while_opening_gives_the_place_back(make_pool, monkeypatch)
             pool.checkout()
     with pool.checkout():
         assert figures(pool) == (1, 0, {})
+
+
+def test_an_interrupt_while_a_connection_is_reset_never_lets_it_be_lent_as_it_is(make_pool, observer, monkeypatch):
+    pool = make_pool(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0)
+    lease = pool.checkout()
+    with lease.connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+    (physical,) = pool._physicals
+
+    def interrupt(had_errors):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(physical.driver, "reset", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        lease.close()
+    del lease, cursor
+    gc.collect()  # SQLAlchemy puts the record back
+    with pool.checkout() as other:
+        assert other.physical is not physical
+        assert figures(pool) == (1, 0, {"abandoned": 1})
 
 
 def test_a_waiter_is_served_when_a_place_comes_free_without_a_connection(make_pool, monkeypatch):
