@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from . import housekeeper
 
 if TYPE_CHECKING:
-    from sqlalchemy.pool import PoolProxiedConnection
-
     from .pool import Physical, Pool
 
 __all__ = ["Lease", "Owner"]
@@ -29,17 +27,31 @@ class Owner(Protocol):
 class Lease:
     """The right to use ``connection``, the driver's own object, until ``close()``. A context manager."""
 
+    __slots__ = (
+        "__weakref__",
+        "_cursors",
+        "_named_cursors",
+        "_prune_at",
+        "arrived",
+        "connection",
+        "end_reason",
+        "had_errors",
+        "owner",
+        "physical",
+        "pool",
+        "since",
+        "thread",
+    )
+
     def __init__(
         self,
         pool: Pool,
-        fairy: PoolProxiedConnection,
         physical: Physical,
         owner: Owner | None,
         arrived: float,
         since: float,
     ) -> None:
         self.pool = pool
-        self.fairy = fairy
         self.physical = physical
         self.connection: Any = physical.driver.connection
         self.owner = None if owner is None else weakref.ref(owner, self._lose_owner)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from .drivers import Driver, Liveness
 from .errors import PoolTimeout
@@ -51,17 +51,22 @@ class Opener(Protocol):
 class Physical:
     """One open connection and what the pool has to remember about it. Times are of the pool's clock."""
 
-    __slots__ = ("driver", "expires_at", "generation", "idle_since", "is_clean", "opened_at")
+    __slots__ = ("driver", "expires_at", "generation", "idle_since", "opened_at", "record")
 
-    def __init__(self, driver: Driver, opened_at: float, expires_at: float, generation: object) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        record: ConnectionPoolEntry,
+        opened_at: float,
+        expires_at: float,
+        generation: object,
+    ) -> None:
         self.driver = driver
+        self.record = record
         self.opened_at = opened_at
         self.expires_at = expires_at
         self.generation = generation
         self.idle_since: float | None = None  # None: never lent yet
-        # False from a checkout until a check-in has reset it. If an interrupt strikes in between, SQLAlchemy puts the
-        # connection back by itself when it collects its record; it must not be lent like that.
-        self.is_clean = True
 
 
 class Pool:
@@ -110,29 +115,27 @@ class Pool:
             self._counters.count_timeout()
             raise self._timeout_error()
         try:
-            fairy, physical = self._take(deadline)
-            physical.is_clean = False
-            lease = Lease(self, fairy, physical, owner, arrived, self._clock())
+            physical = self._take(deadline)
+            lease = Lease(self, physical, owner, arrived, self._clock())
             self._leases.add(lease)
         except BaseException:
             self._places.release()
             raise
         return lease
 
-    def _take(self, deadline: float) -> tuple[PoolProxiedConnection, Physical]:
+    def _take(self, deadline: float) -> Physical:
         while True:
-            fairy = self._connect(deadline)
-            physical: Physical = fairy.info[_PHYSICAL]
+            physical = self._connect(deadline)
             try:
                 reason = self._find_fault(physical)
             except BaseException:
-                self._discard(fairy, physical, "dead")
+                self._discard(physical, "dead")
                 raise
             if reason is None:
-                return fairy, physical
-            self._discard(fairy, physical, reason)
+                return physical
+            self._discard(physical, reason)
 
-    def _connect(self, deadline: float) -> PoolProxiedConnection:
+    def _connect(self, deadline: float) -> Physical:
         """Take an idle connection or open one; while the server is away, go on trying for CONNECT_RETRY seconds."""
         give_up_at: float | None = None
         while True:
@@ -143,7 +146,7 @@ class Pool:
                 if not self._outage.wait_turn(give_up_at, self._has_idle):
                     raise type(error)(*error.args) from error  # a copy: the original belongs to another thread
             try:
-                fairy = self._queue.connect()
+                record = self._queue.lend()
             except BaseException as failure:
                 if not self.opener.is_refusal(failure):
                     self._outage.ended()  # the server has answered, or nobody asked it
@@ -157,7 +160,7 @@ class Pool:
             else:
                 if self._outage.error is not None:
                     self._outage.pass_turn()  # an idle one came in: nothing was tried
-                return fairy
+                return record.info[_PHYSICAL]  # type: ignore[no-any-return]
 
     def _has_idle(self) -> bool:
         return self._queue.checkedin() > 0
@@ -170,7 +173,7 @@ class Pool:
         recycle = self.options.recycle
         # Jitter, only downwards, so that connections opened together do not expire together.
         expires_at = float("inf") if recycle == -1 else now + recycle * random.uniform(0.9, 1.0)
-        physical = record.info[_PHYSICAL] = Physical(driver, now, expires_at, generation)
+        physical = record.info[_PHYSICAL] = Physical(driver, record, now, expires_at, generation)
         self._physicals.add(physical)
         self._counters.count_open()
         if self._outage.error is not None:
@@ -181,8 +184,6 @@ class Pool:
         """Say why a connection must not be lent, if so."""
         if physical.generation is not self._generation:
             return "disposed"
-        if not physical.is_clean:
-            return "abandoned"
         if physical.idle_since is None:
             return None
         now = self._clock()
@@ -213,18 +214,18 @@ class Pool:
             self._leases.remove(lease)
         except KeyError:
             return
+        physical = lease.physical
+        reason: str | None = "abandoned"  # in case of an interrupt
         try:
-            physical = lease.physical
             reason = lease.end_reason or self._reset(lease)
+        finally:
             self._used_at = now = self._clock()
             self._counters.count_checkin(lease.since - lease.arrived, now - lease.since)
             if reason is None:
                 physical.idle_since = now
-                physical.is_clean = True
-                lease.fairy.close()
+                self._queue.put_back(physical.record)
             else:
-                self._discard(lease.fairy, physical, reason)
-        finally:
+                self._discard(physical, reason)
             self._places.release()
             if self._outage.error is not None:
                 self._outage.wake()
@@ -247,19 +248,16 @@ class Pool:
             return "reset failed"
         return None
 
-    def _discard(self, fairy: PoolProxiedConnection, physical: Physical, reason: str) -> None:
+    def _discard(self, physical: Physical, reason: str) -> None:
         """Close a connection that is out of the queue; the caller holds its place."""
         if reason == "dead":
             self._distrusted_at = self._clock()
         try:
-            fairy.invalidate()
+            self._queue.close_lent(physical.record)
         finally:
-            self._forget(physical, reason)
-
-    def _forget(self, physical: Physical, reason: str) -> None:
-        self._physicals.discard(physical)
-        self._counters.count_close(reason)
-        log.info("%s: closed a connection (%s) after %.0f s", self.name, reason, self._clock() - physical.opened_at)
+            self._physicals.discard(physical)
+            self._counters.count_close(reason)
+            log.info("%s: closed a connection (%s) after %.0f s", self.name, reason, self._clock() - physical.opened_at)
 
     # ---------------------------------------------------------------------------------------------------- housekeeping
 
@@ -271,9 +269,8 @@ class Pool:
         due: list[float] = []
 
         def fault(physical: Physical) -> str | None:
+            assert physical.idle_since is not None, "bug: idle, but never given back"
             now = self._clock()
-            if physical.idle_since is None or not physical.is_clean:
-                return "abandoned"  # by an interrupt, between two steps of a checkout or a check-in
             if now >= physical.expires_at:
                 return "expired"
             due.append(physical.expires_at - now)
@@ -310,11 +307,9 @@ class Pool:
 
         while self._places.acquire(0):
             try:
-                record = self._queue.take(has_fault)
-                if record is None:
+                if self._queue.take(has_fault) is None:
                     return
-                self._queue.close_taken(record)
-                self._forget(*found.pop())
+                self._discard(*found.pop())
             finally:
                 self._places.release()
 

@@ -16,7 +16,6 @@ from typing import Any, TypeGuard, TypeVar
 from django.conf import settings as django_settings
 from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 from django.db.utils import DatabaseErrorWrapper
-from django.utils.asyncio import async_unsafe
 from django.utils.functional import cached_property
 
 from . import options, registry
@@ -97,12 +96,11 @@ class _Pooled(BaseDatabaseWrapper):
 
     # ---------------------------------------------------------------------------------------- connecting and closing
 
-    @async_unsafe
     def connect(self) -> None:
         """Connect as Django does, but with a connection from the pool.
 
-        While Django's connect() runs, the three methods in which an engine opens and sets up a connection are
-        hidden: they have been run when the pool opened this one, including what a subclass has made of them.
+        While Django's connect() runs, the methods in which an engine opens and sets up a connection are hidden: they
+        have been run when the pool opened this one, including what a subclass has made of them.
         """
         if self._lease is not None:  # somebody set self.connection to None without closing it
             self._give_back("abandoned")
@@ -114,6 +112,8 @@ class _Pooled(BaseDatabaseWrapper):
         hidden["get_connection_params"] = _nothing
         hidden["get_new_connection"] = lambda _: self._check_out(pool)
         hidden["init_connection_state"] = _nothing
+        # The pool lends connections with autocommit as the settings want it; setting it again costs psycopg 3 2 µs.
+        hidden["_set_autocommit"] = _nothing
         try:
             super().connect()
         except BaseException:
@@ -122,7 +122,8 @@ class _Pooled(BaseDatabaseWrapper):
             self._give_back(None)
             raise
         finally:
-            del hidden["get_connection_params"], hidden["get_new_connection"], hidden["init_connection_state"]
+            del hidden["get_connection_params"], hidden["get_new_connection"]
+            del hidden["init_connection_state"], hidden["_set_autocommit"]
 
     def _check_out(self, pool: Pool | None) -> Any:
         lease = None
@@ -185,7 +186,6 @@ class _Pooled(BaseDatabaseWrapper):
 
     # --------------------------------------------------------------------------------------------- what the lease learns
 
-    @async_unsafe
     def create_cursor(self, name: str | None = None) -> Any:
         cursor = super().create_cursor(name)
         if self._lease is not None:
