@@ -7,21 +7,23 @@ Replace ``django.db`` (or ``django.contrib.gis.db``) by ``django_sqla_pool`` in 
 
 A map of the package, from the ground up:
 
-    errors       the errors
-    options      POOL_OPTIONS, declared and parsed
-    drivers      what differs between psycopg, psycopg2, mysqlclient and PyMySQL
-    semaphore    who may have a connection, and who is next
-    outage       who may try to connect while the server is away
-    snapshot     the figures of a pool
-    housekeeper  the thread that closes what nobody uses
-    lease        one checkout
+    errors            the errors
+    options           POOL_OPTIONS, declared and parsed
+    drivers           what differs between psycopg, psycopg2, mysqlclient and PyMySQL
+    semaphore         who may have a connection, and who is next
+    outage            who may try to connect while the server is away
+    snapshot          the figures of a pool
+    housekeeper       the thread that closes what nobody uses
+    physical          an open connection
+    lease             one checkout
     connection_queue  SQLAlchemy's QueuePool, which holds the idle connections
-    pool         lends them
-    registry     the pools of this process
-    creation     what test databases need
-    wrapper      the factory
-    backends     the engines
-    apps, checks, management    the Django app: system checks and ``manage.py poolstatus``
+    pool              lends them
+    registry          the pools of this process
+    opener            opens a pool's connections by Django's own methods
+    creation          what test databases need
+    wrapper           the factory
+    backends          the engines
+    checks, apps, management    the Django app: system checks and ``manage.py poolstatus``
 """
 
 from __future__ import annotations

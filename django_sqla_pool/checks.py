@@ -90,8 +90,7 @@ def _check_server(aliases: Mapping[Pool, str]) -> Iterator[CheckMessage]:
     unlimited = [alias for alias, limit in limits.items() if limit is None]
     if unlimited:
         text = (
-            f"DATABASES[{unlimited[0]!r}]: the pool has no limit, and the server accepts {available} connections "
-            f"({arithmetic})."
+            f"DATABASES[{unlimited[0]!r}]: the pool has no limit, and the server accepts {available} connections ({arithmetic})."
         )
     else:
         count, processes = _count_processes()

@@ -1,12 +1,13 @@
-"""The QueuePool that holds the idle connections: SQLAlchemy's, with a queue that nobody waits for.
+"""The QueuePool that holds the idle connections and opens new ones: SQLAlchemy's, with a queue that nobody waits for.
 
-It owns the records of the idle connections and their order. Who may take one, and what a connection must be like to be
-lent, is decided above it, in pool.py.
+It owns the open connections, their order, and what is done while the server is away. Who may have one, and what a
+connection must be like to be lent, is decided above it, in pool.py.
 """
 
 from __future__ import annotations
 
 import contextlib
+import random
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
@@ -14,7 +15,14 @@ from typing import Any, cast
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.util.queue import Empty, QueueCommon
 
+from .options import PoolOptions
+from .outage import Outage
+from .physical import Opener, Physical
+from .snapshot import Counters
+
 __all__ = ["ConnectionQueue"]
+
+_PHYSICAL = "django_sqla_pool"  # the key of our own entry in SQLAlchemy's info dict of a connection
 
 
 class _Idle(QueueCommon[ConnectionPoolEntry]):
@@ -47,47 +55,114 @@ class ConnectionQueue(QueuePool):
 
     _queue_class = _Idle
 
-    def __init__(self, creator: Callable[[ConnectionPoolEntry], Any], limit: int | None, use_lifo: bool) -> None:
+    def __init__(self, opener: Opener, options: PoolOptions, counters: Counters, clock: Callable[[], float]) -> None:
         super().__init__(
-            creator,  # type: ignore[arg-type]  # their protocol names the argument
-            pool_size=limit or 0,  # 0: no limit
+            self._open,  # type: ignore[arg-type]  # their protocol names the argument
+            pool_size=options.limit or 0,  # 0: no limit
             max_overflow=0,
             timeout=0,
-            use_lifo=use_lifo,
+            use_lifo=options.use_lifo,
             # pool.py resets, pings and recycles: on a monotonic clock, and without a round trip where it can.
             reset_on_return=None,
             recycle=-1,
             pre_ping=False,
         )
+        self._opener = opener
+        self._options = options
+        self._counters = counters
+        self._clock = clock
+        self._outage = Outage(clock)
+        # Changed by single atomic operations only. A connection is among them from its opening to its closing.
+        self.physicals: set[Physical] = set()
+        self.generation = object()  # a connection of another one is to be closed instead of lent
 
-    def lend(self) -> ConnectionPoolEntry:
-        """Take an idle connection out of the queue, or open one.
+    @property
+    def last_error(self) -> BaseException | None:
+        """Why the last attempt to open a connection failed; None while the server is not known to be away."""
+        return self._outage.error
 
-        Without the proxy that ``connect()`` makes around a connection: it costs more than all the rest of a checkout, and
-        what it is for, to give back what a borrower has lost, the pool's own leases do.
+    def new_generation(self) -> object:
+        """Begin a new generation, and return it."""
+        self.generation = generation = object()
+        return generation
+
+    def lend(self, deadline: float) -> Physical:
+        """Take an idle connection, or open one; while the server is away, go on trying for CONNECT_RETRY seconds.
+
+        Without the proxy that QueuePool's ``connect()`` makes around a connection: it costs more than all the rest of a
+        checkout, and what it is for, to give back what a borrower has lost, the pool's own leases do.
+
+        Raises: the driver's own error - opening one failed.
         """
-        return self._do_get()
+        give_up_at: float | None = None
+        while True:
+            error = self._outage.error
+            if error is not None and self._options.connect_retry:
+                if give_up_at is None:
+                    give_up_at = min(deadline, self._clock() + self._options.connect_retry)
+                if not self._outage.wait_turn(give_up_at, self._has_idle):
+                    raise type(error)(*error.args) from error  # a copy: the original belongs to another thread
+            try:
+                record = self._do_get()
+            except BaseException as failure:
+                if not self._opener.is_refusal(failure):
+                    self._outage.ended()  # the server has answered, or nobody asked it
+                    raise
+                self._outage.failed(failure)
+                now = self._clock()
+                if give_up_at is None:
+                    give_up_at = min(deadline, now + self._options.connect_retry)
+                if now >= give_up_at:
+                    raise
+            else:
+                if self._outage.error is not None:
+                    self._outage.pass_turn()  # an idle one came in: nothing was tried
+                return record.info[_PHYSICAL]  # type: ignore[no-any-return]
 
-    def put_back(self, record: ConnectionPoolEntry) -> None:
+    def put_back(self, physical: Physical) -> None:
         """Put a connection back that ``lend`` returned."""
-        self._do_return_conn(record)
+        self._do_return_conn(physical.record)
+        if self._outage.error is not None:
+            self._outage.wake()
 
-    def close_lent(self, record: ConnectionPoolEntry) -> None:
+    def close_lent(self, physical: Physical, reason: str) -> None:
         """Close a connection that ``lend`` or ``take`` returned; only now may another be opened in its stead."""
         try:
-            record.close()
+            physical.record.close()
         finally:
+            self.physicals.discard(physical)
+            self._counters.count_close(reason)
             self._dec_overflow()
 
-    def take(self, is_wanted: Callable[[ConnectionPoolEntry], bool]) -> ConnectionPoolEntry | None:
-        """Take the least recently used idle connection that is wanted out of the queue, without opening any."""
+    def take(self, fault: Callable[[Physical], str | None]) -> tuple[Physical, str] | None:
+        """Take the least recently used idle connection that has a fault out of the queue, without opening any."""
         records = cast(_Idle, self._pool).records
         for record in tuple(records):
-            if is_wanted(record):
+            physical: Physical = record.info[_PHYSICAL]
+            reason = fault(physical)
+            if reason is not None:
                 with contextlib.suppress(ValueError):  # somebody else has taken it in the meantime
                     records.remove(record)
-                    return record
+                    return physical, reason
         return None
+
+    def _has_idle(self) -> bool:
+        return self.checkedin() > 0
+
+    def _open(self, record: ConnectionPoolEntry) -> Any:
+        """Open a connection for a record: QueuePool's ``creator``."""
+        generation = self.generation  # before opening: a dispose() meanwhile concerns this one as well
+        driver = self._opener.open()
+        now = self._clock()
+        recycle = self._options.recycle
+        # Jitter, only downwards, so that connections opened together do not expire together.
+        expires_at = float("inf") if recycle == -1 else now + recycle * random.uniform(0.9, 1.0)
+        physical = record.info[_PHYSICAL] = Physical(driver, record, now, expires_at, generation)
+        self.physicals.add(physical)
+        self._counters.count_open()
+        if self._outage.error is not None:
+            self._outage.ended()
+        return driver.connection
 
     def _close_connection(self, connection: Any, *, terminate: bool = False) -> None:
         # The pool says in its own log why it closes; that closing a dead connection fails is no news.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from . import housekeeper
 
 if TYPE_CHECKING:
-    from .pool import Physical, Pool
+    from .physical import Physical
+    from .pool import Pool
 
 __all__ = ["Lease", "Owner"]
 

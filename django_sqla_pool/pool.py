@@ -9,64 +9,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
 
-from sqlalchemy.pool import ConnectionPoolEntry
-
-from .drivers import Driver, Liveness
+from .connection_queue import ConnectionQueue
+from .drivers import Liveness
 from .errors import PoolTimeout
 from .lease import Lease, Owner
 from .options import PoolOptions
-from .outage import Outage
-from .connection_queue import ConnectionQueue
+from .physical import Opener, Physical
 from .semaphore import FairSemaphore
 from .snapshot import Counters, Snapshot
 
-__all__ = ["Opener", "Physical", "Pool"]
+__all__ = ["Pool"]
 
 log = logging.getLogger("django_sqla_pool")
-
-_PHYSICAL = "django_sqla_pool"  # the key of our own entry in SQLAlchemy's info dict of a connection
-
-
-class Opener(Protocol):
-    """Opens connections of one PoolKey and sets them up."""
-
-    facts: dict[str, Any]  # what Django asks a server once, by the name under which a wrapper keeps it
-
-    def open(self) -> Driver:
-        """Open a connection and set it up; raises the driver's own error."""
-
-    def restore(self, driver: Driver) -> None:
-        """Bring the session of an open connection back to what it was after ``open``."""
-
-    def is_refusal(self, error: BaseException) -> bool:
-        """Tell whether opening may succeed a moment later."""
-
-
-class Physical:
-    """One open connection and what the pool has to remember about it. Times are of the pool's clock."""
-
-    __slots__ = ("driver", "expires_at", "generation", "idle_since", "opened_at", "record")
-
-    def __init__(
-        self,
-        driver: Driver,
-        record: ConnectionPoolEntry,
-        opened_at: float,
-        expires_at: float,
-        generation: object,
-    ) -> None:
-        self.driver = driver
-        self.record = record
-        self.opened_at = opened_at
-        self.expires_at = expires_at
-        self.generation = generation
-        self.idle_since: float | None = None  # None: never lent yet
 
 
 class Pool:
@@ -75,24 +33,18 @@ class Pool:
     Public methods may be called from any thread. ``clock`` returns seconds and never goes backwards.
     """
 
-    def __init__(
-        self, name: str, options: PoolOptions, opener: Opener, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, name: str, options: PoolOptions, opener: Opener, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self.options = options
         self.opener = opener
         self._clock = clock
-        # Each of these has a lock of its own, and none is taken under another.
+        # Each of these has a lock of its own, and none is taken under another. A connection's place is taken for as long
+        # as it is not idle in the queue, closing included; so there are never more connections than places.
         self._places = FairSemaphore(options.limit)
-        self._queue = ConnectionQueue(self._open, options.limit, options.use_lifo)
-        self._outage = Outage(clock)
         self._counters = Counters()
-        # Sets and numbers that are only ever changed by one atomic operation. A connection is in _physicals from the
-        # moment it is open until it is closed, and its place is taken for as long as it is not idle in the queue; so
-        # there are never more of them than places.
-        self._physicals: set[Physical] = set()
+        self._queue = ConnectionQueue(opener, options, self._counters, clock)
+        # Changed by single atomic operations only.
         self._leases: set[Lease] = set()
-        self._generation = object()  # a connection of another one is closed instead of lent
         self._used_at = clock()  # when a connection last came back
         self._distrusted_at = float("-inf")  # a connection idle since before then is pinged, however fresh
 
@@ -116,8 +68,12 @@ class Pool:
             raise self._timeout_error()
         try:
             physical = self._take(deadline)
-            lease = Lease(self, physical, owner, arrived, self._clock())
-            self._leases.add(lease)
+            try:
+                lease = Lease(self, physical, owner, arrived, self._clock())
+                self._leases.add(lease)
+            except BaseException:
+                self._discard(physical, "abandoned")
+                raise
         except BaseException:
             self._places.release()
             raise
@@ -125,7 +81,7 @@ class Pool:
 
     def _take(self, deadline: float) -> Physical:
         while True:
-            physical = self._connect(deadline)
+            physical = self._queue.lend(deadline)
             try:
                 reason = self._find_fault(physical)
             except BaseException:
@@ -135,54 +91,9 @@ class Pool:
                 return physical
             self._discard(physical, reason)
 
-    def _connect(self, deadline: float) -> Physical:
-        """Take an idle connection or open one; while the server is away, go on trying for CONNECT_RETRY seconds."""
-        give_up_at: float | None = None
-        while True:
-            error = self._outage.error
-            if error is not None and self.options.connect_retry:
-                if give_up_at is None:
-                    give_up_at = min(deadline, self._clock() + self.options.connect_retry)
-                if not self._outage.wait_turn(give_up_at, self._has_idle):
-                    raise type(error)(*error.args) from error  # a copy: the original belongs to another thread
-            try:
-                record = self._queue.lend()
-            except BaseException as failure:
-                if not self.opener.is_refusal(failure):
-                    self._outage.ended()  # the server has answered, or nobody asked it
-                    raise
-                self._outage.failed(failure)
-                now = self._clock()
-                if give_up_at is None:
-                    give_up_at = min(deadline, now + self.options.connect_retry)
-                if now >= give_up_at:
-                    raise
-            else:
-                if self._outage.error is not None:
-                    self._outage.pass_turn()  # an idle one came in: nothing was tried
-                return record.info[_PHYSICAL]  # type: ignore[no-any-return]
-
-    def _has_idle(self) -> bool:
-        return self._queue.checkedin() > 0
-
-    def _open(self, record: ConnectionPoolEntry) -> Any:
-        """Open a connection for the queue: its ``creator``."""
-        generation = self._generation  # before opening: a dispose() meanwhile concerns this one as well
-        driver = self.opener.open()
-        now = self._clock()
-        recycle = self.options.recycle
-        # Jitter, only downwards, so that connections opened together do not expire together.
-        expires_at = float("inf") if recycle == -1 else now + recycle * random.uniform(0.9, 1.0)
-        physical = record.info[_PHYSICAL] = Physical(driver, record, now, expires_at, generation)
-        self._physicals.add(physical)
-        self._counters.count_open()
-        if self._outage.error is not None:
-            self._outage.ended()
-        return driver.connection
-
     def _find_fault(self, physical: Physical) -> str | None:
         """Say why a connection must not be lent, if so."""
-        if physical.generation is not self._generation:
+        if physical.generation is not self._queue.generation:
             return "disposed"
         if physical.idle_since is None:
             return None
@@ -223,17 +134,15 @@ class Pool:
             self._counters.count_checkin(lease.since - lease.arrived, now - lease.since)
             if reason is None:
                 physical.idle_since = now
-                self._queue.put_back(physical.record)
+                self._queue.put_back(physical)
             else:
                 self._discard(physical, reason)
             self._places.release()
-            if self._outage.error is not None:
-                self._outage.wake()
 
     def _reset(self, lease: Lease) -> str | None:
         """Undo what the borrower left behind; say why the connection must be closed, if so."""
         physical = lease.physical
-        if physical.generation is not self._generation:
+        if physical.generation is not self._queue.generation:
             return "disposed"
         try:
             lease.close_cursors()
@@ -252,12 +161,8 @@ class Pool:
         """Close a connection that is out of the queue; the caller holds its place."""
         if reason == "dead":
             self._distrusted_at = self._clock()
-        try:
-            self._queue.close_lent(physical.record)
-        finally:
-            self._physicals.discard(physical)
-            self._counters.count_close(reason)
-            log.info("%s: closed a connection (%s) after %.0f s", self.name, reason, self._clock() - physical.opened_at)
+        self._queue.close_lent(physical, reason)
+        log.info("%s: closed a connection (%s) after %.0f s", self.name, reason, self._clock() - physical.opened_at)
 
     # ---------------------------------------------------------------------------------------------------- housekeeping
 
@@ -274,7 +179,7 @@ class Pool:
             if now >= physical.expires_at:
                 return "expired"
             due.append(physical.expires_at - now)
-            if len(self._physicals) > self.options.pool_size:
+            if len(self._queue.physicals) > self.options.pool_size:
                 idle_until = physical.idle_since + self.options.idle_timeout
                 if now >= idle_until:
                     return "idle"
@@ -286,30 +191,23 @@ class Pool:
 
     def dispose(self) -> None:
         """Close every connection: the idle ones now, those in use when they come back. The pool stays usable."""
-        self._generation = object()
-        self._close_idle(lambda physical: None if physical.generation is self._generation else "disposed")
+        generation = self._queue.new_generation()
+        self._close_idle(lambda physical: None if physical.generation is generation else "disposed")
 
     def retire(self, unused_for: float) -> bool:
         """End a pool that has no connection and has not been used for so many seconds; false if it is not like that."""
-        is_forgotten = not self._physicals and self._clock() - self._used_at >= unused_for
+        is_forgotten = not self._queue.physicals and self._clock() - self._used_at >= unused_for
         return is_forgotten and self._places.close()
 
     def _close_idle(self, fault: Callable[[Physical], str | None]) -> None:
         # With a place taken for each one that is being closed, nobody can open another before it is closed. If there
         # is no place, all connections are in use and none is idle.
-        found: list[tuple[Physical, str]] = []
-
-        def has_fault(record: ConnectionPoolEntry) -> bool:
-            physical: Physical = record.info[_PHYSICAL]
-            if reason := fault(physical):
-                found.append((physical, reason))
-            return bool(reason)
-
         while self._places.acquire(0):
             try:
-                if self._queue.take(has_fault) is None:
+                found = self._queue.take(fault)
+                if found is None:
                     return
-                self._discard(*found.pop())
+                self._discard(*found)
             finally:
                 self._places.release()
 
@@ -322,7 +220,7 @@ class Pool:
         """
         devnull = os.open(os.devnull, os.O_RDWR)
         try:
-            for physical in tuple(self._physicals):
+            for physical in tuple(self._queue.physicals):
                 with contextlib.suppress(Exception):  # a connection closed behind our back has no descriptor
                     os.dup2(devnull, physical.driver.fileno())
         finally:
@@ -338,7 +236,7 @@ class Pool:
         """Return the figures of this moment. Takes no lock that a checkout waits for."""
         counters, now = self._counters, self._clock()
         leases = tuple(self._leases)
-        error = self._outage.error
+        error = self._queue.last_error
         return Snapshot(
             name=self.name,
             pool_size=self.options.pool_size,
@@ -346,7 +244,7 @@ class Pool:
             limit=self.options.limit,
             in_use=len(leases),
             # Not the length of the queue: it is read at another moment, and the two might add up to more than there are.
-            idle=max(0, len(self._physicals) - len(leases)),
+            idle=max(0, len(self._queue.physicals) - len(leases)),
             waiting=self._places.waiting,
             opened=counters.opened,
             closed=counters.closed,

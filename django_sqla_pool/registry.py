@@ -76,9 +76,7 @@ _pid = os.getpid()
 _abandoned: list[Pool] = []  # the parent's pools, in a forked child: kept, for collecting a connection would close it
 
 
-def pool_for(
-    wrapper_class: type, settings: Settings, time_zone: tuple[bool, str | None], make: Callable[[], Pool]
-) -> Pool:
+def pool_for(wrapper_class: type, settings: Settings, time_zone: tuple[bool, str | None], make: Callable[[], Pool]) -> Pool:
     """Return the pool of these settings; ``make`` makes it if there is none.
 
     Compares all settings at each call: one that is changed in place leads to another pool at once.

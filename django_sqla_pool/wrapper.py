@@ -7,7 +7,6 @@ object in ``self.connection``; the lease is kept beside it.
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import time
 from collections.abc import Iterator
 from types import ModuleType
@@ -20,17 +19,15 @@ from django.utils.functional import cached_property
 
 from . import options, registry
 from .creation import pooled_creation
-from .drivers import Driver, driver_class
+from .drivers import driver_class
 from .lease import Lease
+from .opener import WrapperOpener, is_unpooled, unpooled
 from .pool import Pool
 from .semaphore import Closed
 
 __all__ = ["is_pooled", "pooled"]
 
 Wrapper = TypeVar("Wrapper", bound=type[BaseDatabaseWrapper])
-
-# True while a wrapper is made for CREATE DATABASE and the like: such a connection must not linger in a pool.
-_is_administrating: contextvars.ContextVar[bool] = contextvars.ContextVar("_is_administrating", default=False)
 
 
 def pooled(base: Wrapper) -> Wrapper:
@@ -70,16 +67,16 @@ class _Pooled(BaseDatabaseWrapper):
     health_check_done: bool
 
     _lease: Lease | None = None
-    _is_configurator = False  # it opens the pool's connections itself
+    _is_pooled = False  # until __init__ is through: an engine may query in there
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._is_pooled = self.alias != NO_DB_ALIAS and not _is_administrating.get()
+        self._is_pooled = self.alias != NO_DB_ALIAS and not is_unpooled()
 
     def find_pool(self) -> Pool | None:
         """Return the pool for the settings as they are now; None if this wrapper connects by itself."""
         settings = self.settings_dict
-        if not self._is_pooled or self._is_configurator or settings["NAME"] is None:
+        if not self._is_pooled or settings["NAME"] is None:
             return None
         if self.vendor == "postgresql" and settings["OPTIONS"].get("pool"):
             return None  # Django's own pool: it was asked for by name
@@ -92,7 +89,7 @@ class _Pooled(BaseDatabaseWrapper):
         host = ":".join(str(part) for part in (settings["HOST"] or "localhost", settings["PORT"]) if part)
         user = f"{settings['USER']}@" if settings["USER"] else ""
         name = f"{self.vendor}://{user}{host}/{settings['NAME']}"
-        return Pool(name, pool_options, _Opener(self))
+        return Pool(name, pool_options, WrapperOpener(type(self), settings, self.alias))
 
     # ---------------------------------------------------------------------------------------- connecting and closing
 
@@ -176,22 +173,19 @@ class _Pooled(BaseDatabaseWrapper):
     @contextlib.contextmanager
     def _nodb_cursor(self) -> Iterator[Any]:
         with contextlib.ExitStack() as stack:
-            # Only while the wrapper is made and connected; what is done with the cursor is the caller's.
-            token = _is_administrating.set(True)
-            try:
+            # A connection for CREATE DATABASE and the like must not linger in a pool.
+            with unpooled():
                 cursor = stack.enter_context(super()._nodb_cursor())
-            finally:
-                _is_administrating.reset(token)
             yield cursor
 
     # --------------------------------------------------------------------------------------------- what the lease learns
 
-    def create_cursor(self, name: str | None = None) -> Any:
-        cursor = super().create_cursor(name)
+    def _prepare_cursor(self, cursor: Any) -> Any:
+        # Here, where every cursor passes: engines built on this one make theirs in ways of their own.
         if self._lease is not None:
             # Django's MySQL engine wraps the driver's cursor, and it is the driver's that must not live on.
-            self._lease.add_cursor(getattr(cursor, "cursor", cursor), is_named=bool(name))
-        return cursor
+            self._lease.add_cursor(getattr(cursor, "cursor", cursor), is_named=bool(getattr(cursor, "name", None)))
+        return super()._prepare_cursor(cursor)  # type: ignore[misc]
 
     def is_usable(self) -> bool:
         if self.connection is None:
@@ -271,57 +265,3 @@ class _ErrorWrapper(DatabaseErrorWrapper):
 
 def _nothing(*_: object) -> None:
     """Stand in for what was done when the pool opened the connection."""
-
-
-class _Opener:
-    """Opens the connections of one pool by Django's own methods, each on a wrapper of its own.
-
-    Never on a request's wrapper: a method that needs a cursor would check out a connection to open a connection.
-    """
-
-    def __init__(self, wrapper: _Pooled) -> None:
-        self._wrapper_class = type(wrapper)
-        self._alias = wrapper.alias
-        # As they are now: if they change, there will be another pool.
-        self._settings: dict[str, Any] = registry.copied(wrapper.settings_dict)
-        self._driver_class = driver_class(wrapper.Database)
-        self.facts: dict[str, Any] = {}
-
-    def open(self) -> Driver:
-        configurator = self._make_configurator()
-        parameters = configurator.get_connection_params()
-        connection = configurator.connection = configurator.get_new_connection(parameters)
-        try:
-            configurator.set_autocommit(self._settings["AUTOCOMMIT"])
-            configurator.init_connection_state()
-            driver = self._driver_class(connection, self._settings["AUTOCOMMIT"], parameters)
-        except BaseException:
-            with contextlib.suppress(Exception):
-                connection.close()
-            raise
-        finally:
-            configurator.connection = None
-        state = vars(configurator)
-        driver.wrapper_state = {name: state[name] for name in driver.wrapper_attributes if name in state}
-        self.facts.update({name: state[name] for name in driver.facts if name in state})
-        return driver
-
-    def restore(self, driver: Driver) -> None:
-        driver.reset_session()
-        configurator = self._make_configurator()
-        vars(configurator).update(driver.wrapper_state)
-        configurator.connection = driver.connection
-        configurator.autocommit = self._settings["AUTOCOMMIT"]
-        try:
-            configurator.init_connection_state()
-        finally:
-            configurator.connection = None
-
-    def is_refusal(self, error: BaseException) -> bool:
-        return self._driver_class.is_refusal(error)
-
-    def _make_configurator(self) -> _Pooled:
-        configurator = self._wrapper_class(self._settings, self._alias)
-        configurator._is_configurator = True
-        vars(configurator).update(self.facts)
-        return configurator

@@ -58,9 +58,9 @@ def test_a_connection_closed_while_idle_is_not_lent(wrapper):
 def without_status(monkeypatch):
     """mysqlclient as it is when linked with MySQL's own library, which does not show the status word."""
     if connections["mysql"].Database.__name__ == "MySQLdb":
-        from django_sqla_pool import drivers
+        from django_sqla_pool.drivers import mysql
 
-        monkeypatch.setattr(drivers._Native, "has_status", False)
+        monkeypatch.setattr(mysql.Native, "has_status", False)
 
 
 @pytest.mark.usefixtures("without_status")

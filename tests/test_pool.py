@@ -161,7 +161,7 @@ def test_a_connection_is_closed_when_it_is_too_old(make_pool, clock, where):
 def test_connections_opened_together_do_not_expire_together(make_pool):
     pool = make_pool(POOL_SIZE=10, RECYCLE=100)
     lend(pool, 10)
-    ages = {physical.expires_at - 1000 for physical in pool._physicals}
+    ages = {physical.expires_at - 1000 for physical in pool._queue.physicals}
     assert len(ages) == 10
     assert all(90 <= age <= 100 for age in ages)
 
@@ -186,7 +186,7 @@ def test_after_one_dead_connection_all_idle_ones_are_suspected(make_pool, observ
     pool = make_pool(PING_AFTER=1e6)
     lend(pool, 3)
     clock.now += 1
-    session, survivors = _session(pool), set(pool._physicals)
+    session, survivors = _session(pool), set(pool._queue.physicals)
     survivors -= {next(physical for physical in survivors if physical.idle_since == clock.now)}
     clock.now += 1
     observer.kill(session)
@@ -201,7 +201,7 @@ def test_after_one_dead_connection_all_idle_ones_are_suspected(make_pool, observ
 def test_a_ping_is_sent_after_the_idle_time_that_was_asked_for(make_pool, clock, ping_after, idle, expected):
     pool = make_pool(PING_AFTER=ping_after)
     lend(pool, 1)
-    pings = _count_pings(pool._physicals)
+    pings = _count_pings(pool._queue.physicals)
     clock.now += idle
     lend(pool, 1)
     assert pings() == expected
@@ -210,7 +210,7 @@ def test_a_ping_is_sent_after_the_idle_time_that_was_asked_for(make_pool, clock,
 def test_a_ping_that_fails_costs_the_connection(make_pool, clock, observer):
     pool = make_pool()
     session = _session(pool)
-    (physical,) = pool._physicals
+    (physical,) = pool._queue.physicals
     observer.kill(session)
     physical.driver._poll.unregister(physical.driver.fileno())  # as if the network had swallowed the goodbye
     clock.now += 1
@@ -308,7 +308,7 @@ def test_an_interrupt_while_a_connection_is_reset_never_lets_it_be_lent_as_it_is
     lease = pool.checkout()
     with lease.connection.cursor() as cursor:
         cursor.execute("BEGIN")
-    (physical,) = pool._physicals
+    (physical,) = pool._queue.physicals
 
     def interrupt(had_errors):
         raise KeyboardInterrupt
@@ -415,7 +415,7 @@ def test_many_threads_and_random_actions(make_pool, observer):
     assert errors == [], f"seed {seed}"
     snapshot = pool.snapshot()
     assert (snapshot.in_use, snapshot.waiting, snapshot.checkouts) == (0, 0, 800)
-    assert snapshot.opened - snapshot.closed_count == snapshot.idle == len(pool._physicals)
+    assert snapshot.opened - snapshot.closed_count == snapshot.idle == len(pool._queue.physicals)
     pool.dispose()
     assert pool.snapshot().idle == 0
 

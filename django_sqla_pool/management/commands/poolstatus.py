@@ -71,8 +71,9 @@ class Command(BaseCommand):
 
     def _aliases(self, wanted: list[str] | None) -> list[str]:
         pooled = [alias for alias in connections if is_pooled(connections[alias])]
+        if not pooled:
+            raise CommandError("There is no pool: no ENGINE of DATABASES is one of django_sqla_pool.backends.")
         unknown = [alias for alias in wanted or () if alias not in pooled]
-        if unknown or not pooled:
-            names = ", ".join(pooled) or "none: no ENGINE of DATABASES is one of django_sqla_pool.backends"
-            raise CommandError(f"{', '.join(unknown) or 'DATABASES'}: no pooled database; pooled are: {names}.")
+        if unknown:
+            raise CommandError(f"{', '.join(unknown)}: no pooled database of that name; there are {', '.join(pooled)}.")
         return wanted or pooled

@@ -1,0 +1,114 @@
+"""What the pool asks of every driver, and what holds for all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import select
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["Driver", "Liveness", "ResetFailed"]
+
+
+class Liveness(enum.Enum):
+    """What the socket of an idle connection tells without a round trip."""
+
+    QUIET = "quiet"  # nothing to read, not closed: alive, unless the network is silent
+    SUSPICIOUS = "suspicious"  # something arrived that nobody asked for: only a ping can tell
+    DEAD = "dead"  # the other side has closed
+
+
+class ResetFailed(Exception):
+    """A connection can't be brought back to a state that the next borrower may have."""
+
+
+_CLOSED = select.POLLHUP | select.POLLERR | select.POLLNVAL | getattr(select, "POLLRDHUP", 0)
+
+
+class Driver:
+    """One connection, as its driver wants it handled.
+
+    ``connection`` is the driver's own object; ``autocommit`` what Django's settings ask for. ``reset()`` and ``ping()``
+    raise the driver's own error, or ResetFailed, and after that the connection must be closed.
+    """
+
+    # What Django's engine sets on a wrapper while it connects, and what a later borrower's wrapper needs as well. Of
+    # these, facts are the same for every connection of a pool, and asked for once.
+    wrapper_attributes: tuple[str, ...] = ("isolation_level",)
+    facts: tuple[str, ...] = ()
+
+    def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
+        self.connection = connection
+        self.autocommit = autocommit
+        self.parameters = parameters
+        self.wrapper_state: dict[str, Any] = {}
+        # One poll object a connection: registering at each probe would double its price. poll, because select
+        # fails on descriptors above 1023.
+        self._poll = select.poll()
+        self._poll.register(self.fileno(), select.POLLIN | _CLOSED)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the connection's socket."""
+        return int(self.connection.fileno())
+
+    def is_closed(self) -> bool:
+        """Tell whether the driver itself has closed the connection, or knows that it is lost."""
+        raise NotImplementedError
+
+    def probe(self) -> Liveness:
+        """Look at the socket, without a round trip (about 1 µs)."""
+        if self.is_closed():
+            return Liveness.DEAD  # and its descriptor may be another socket's by now
+        events = self._poll.poll(0)
+        if not events:
+            return Liveness.QUIET
+        return Liveness.DEAD if events[0][1] & _CLOSED else Liveness.SUSPICIOUS
+
+    def ping(self) -> None:
+        """Ask the server for a sign of life: one round trip that leaves the transaction state as it is."""
+        raise NotImplementedError
+
+    def is_idle(self, had_errors: bool) -> bool:
+        """Tell whether it is proven, without a round trip, that no transaction is open and no result half-read."""
+        raise NotImplementedError
+
+    def reset(self, had_errors: bool) -> None:
+        """Roll back what is open and restore autocommit; no round trip where is_idle() proves it needless.
+
+        ``had_errors``: a statement of this lease failed, so what the driver knows may be out of date.
+        """
+        if not self.is_idle(had_errors):
+            self.rollback()
+            if not self.is_idle(False):
+                raise ResetFailed("still in a transaction after a rollback")
+        self.restore_autocommit()
+
+    def rollback(self) -> None:
+        """Roll back, whoever began the transaction and however."""
+        self.connection.rollback()
+
+    def restore_autocommit(self) -> None:
+        """Set autocommit to what the settings ask for, if it is not."""
+        raise NotImplementedError
+
+    def reset_session(self) -> None:
+        """Bring the whole session back to what it was when the driver's ``connect()`` had returned.
+
+        Only outside a transaction. What Django does after connecting has to be done again.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close the connection. Never raises: there is nobody who could do anything about it."""
+        with contextlib.suppress(Exception):
+            self.connection.close()
+
+    def is_disconnect(self, error: BaseException) -> bool:
+        """Tell whether an error means that this connection is lost."""
+        raise NotImplementedError
+
+    @staticmethod
+    def is_refusal(error: BaseException) -> bool:
+        """Tell whether a failed open may succeed a moment later: the server is away, starting, stopping or full."""
+        raise NotImplementedError

@@ -1,0 +1,147 @@
+"""mysqlclient and PyMySQL."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from .base import Driver, Liveness, ResetFailed
+from .native import Native
+
+__all__ = ["MySQLClient", "PyMySQL"]
+
+_IN_TRANSACTION = 0x0001 | 0x2000  # SERVER_STATUS_IN_TRANS, SERVER_STATUS_IN_TRANS_READONLY
+_AUTOCOMMIT = 0x0002
+_MORE_RESULTS = 0x0008
+# CR_SERVER_GONE_ERROR, CR_SERVER_LOST, CR_COMMANDS_OUT_OF_SYNC, CR_SERVER_LOST_EXTENDED, ER_SERVER_SHUTDOWN,
+# ER_CONNECTION_KILLED, ER_CLIENT_INTERACTION_TIMEOUT, and 0: "(0, '')", the connection was closed already.
+_MYSQL_DISCONNECTS = frozenset({0, 1053, 1927, 2006, 2013, 2014, 2055, 4031})
+# CR_CONNECTION_ERROR, CR_CONN_HOST_ERROR, the lost ones above, ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS,
+# ER_USER_LIMIT_REACHED, ER_SERVER_SHUTDOWN.
+_MYSQL_REFUSALS = frozenset({2002, 2003, 2006, 2013, 2055, 1040, 1203, 1226, 1053})
+
+
+class _MySQL(Driver):
+    wrapper_attributes = ("isolation_level", "mysql_server_data")
+    facts = ("mysql_server_data",)
+
+    def status(self) -> int:
+        """Return the server's status word, as of the last answer that carried one."""
+        raise NotImplementedError
+
+    def is_idle(self, had_errors: bool) -> bool:
+        if had_errors:
+            return False  # an ERR packet carries no status: only the answer to a ROLLBACK makes the word true again
+        status = self.status()
+        if status & _MORE_RESULTS:
+            raise ResetFailed("results are still to be read")
+        return not status & _IN_TRANSACTION
+
+    def restore_autocommit(self) -> None:
+        if bool(self.status() & _AUTOCOMMIT) is not self.autocommit:
+            self.connection.autocommit(self.autocommit)
+
+    def reset_session(self) -> None:
+        self.reset_connection()
+        connection, parameters = self.connection, self.parameters
+        # COM_RESET_CONNECTION leaves the current database as it is, and forgets what connect() had set.
+        if parameters.get("database"):
+            connection.select_db(parameters["database"])
+        connection.set_character_set(parameters["charset"], parameters.get("collation"))
+        with connection.cursor() as cursor:
+            if parameters.get("sql_mode"):
+                cursor.execute("SET SESSION sql_mode = %s", (parameters["sql_mode"],))
+            if parameters.get("init_command"):
+                cursor.execute(parameters["init_command"])
+        self.restore_autocommit()
+
+    def reset_connection(self) -> None:
+        """Send COM_RESET_CONNECTION and read its answer."""
+        raise NotImplementedError
+
+    def is_closed(self) -> bool:
+        return not self.connection.open
+
+    def is_disconnect(self, error: BaseException) -> bool:
+        return self.is_closed() or (bool(error.args) and error.args[0] in _MYSQL_DISCONNECTS)
+
+    @staticmethod
+    def is_refusal(error: BaseException) -> bool:
+        # PyMySQL says 2003 for a name that does not resolve as well; that will not be better in a moment.
+        cause = getattr(error, "original_exception", None)
+        return bool(error.args) and error.args[0] in _MYSQL_REFUSALS and not isinstance(cause, socket.gaierror)
+
+
+class MySQLClient(_MySQL):
+    """mysqlclient, linked with MariaDB's Connector/C or with MySQL's own client library."""
+
+    def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
+        super().__init__(connection, autocommit, parameters)
+        self._native = Native.of(connection)
+        self._has_status = self._native is not None and self._native.has_status
+        self._is_answer_due = False
+
+    def status(self) -> int:
+        if self._native is not None and self._has_status:
+            return self._native.status()
+        return _AUTOCOMMIT if self.connection.get_autocommit() else 0
+
+    def is_idle(self, had_errors: bool) -> bool:
+        # errno(): the last statement failed, even if Django never saw it.
+        return super().is_idle(had_errors or bool(self.connection.errno()))
+
+    def reset(self, had_errors: bool) -> None:
+        if self._has_status:
+            super().reset(had_errors)
+            return
+        # MySQL's library shows only the autocommit bit. So ROLLBACK is sent now, which frees the locks now, and its
+        # answer is read at the next checkout, where it is the liveness check as well: nobody waits for it.
+        self.connection.send_query(b"ROLLBACK")
+        self._is_answer_due = True
+
+    def probe(self) -> Liveness:
+        if self._is_answer_due:
+            try:
+                self._read_answer()
+            except Exception:
+                return Liveness.DEAD
+        return super().probe()
+
+    def ping(self) -> None:
+        if self._is_answer_due:
+            self._read_answer()
+        self.connection.ping()
+
+    def reset_connection(self) -> None:
+        if self._is_answer_due:
+            self._read_answer()
+        if self._native is None or self._native.reset_connection():
+            raise ResetFailed("the client library can't reset the connection")
+
+    def _read_answer(self) -> None:
+        self._is_answer_due = False
+        self.connection.read_query_result()
+        self.restore_autocommit()
+
+
+class PyMySQL(_MySQL):
+    """PyMySQL, under the name of MySQLdb."""
+
+    def fileno(self) -> int:
+        return int(self.connection._sock.fileno())  # it has no public one
+
+    def status(self) -> int:
+        if self.is_closed():
+            raise ResetFailed("the connection is closed")
+        result = self.connection._result
+        if result is not None and result.unbuffered_active:
+            return _MORE_RESULTS
+        return int(self.connection.server_status)
+
+    def ping(self) -> None:
+        self.connection.ping(reconnect=False)  # True, the default before 1.2, would lose the session in silence
+
+    def reset_connection(self) -> None:
+        self.connection._execute_command(0x1F, b"")  # COM_RESET_CONNECTION, for which it has no method
+        self.connection._read_ok_packet()

@@ -1,0 +1,52 @@
+"""What the C library behind mysqlclient knows and mysqlclient does not tell."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Any
+
+from .base import ResetFailed
+
+__all__ = ["Native"]
+
+
+class Native:
+    """What mysqlclient does not offer, asked of the C library that it is linked with.
+
+    mysqlclient hands out its MYSQL structure as a capsule; dlsym on the extension module searches the libraries that
+    the module is linked with, so the functions found are those of the very library that opened the connection.
+    """
+
+    _SERVER_STATUS = 30  # MARIADB_CONNECTION_SERVER_STATUS of enum mariadb_value in Connector/C's mysql.h, since 3.0
+
+    def __init__(self, library: ctypes.CDLL, capsule: object) -> None:
+        pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+            ("PyCapsule_GetPointer", ctypes.pythonapi)
+        )
+        self._mysql = ctypes.c_void_p(pointer(capsule, b"_mysql.connection.native_connection"))
+        self._word = ctypes.c_uint(0)
+        self._word_reference = ctypes.byref(self._word)
+        self._reset_connection = library.mysql_reset_connection
+        self._get_info = getattr(library, "mariadb_get_infov", None)  # MariaDB's library has it, MySQL's has not
+
+    @classmethod
+    def of(cls, connection: Any) -> Native | None:
+        """Look behind a connection; None where mysqlclient or its library is too old to allow it."""
+        library = ctypes.CDLL(sys.modules["MySQLdb._mysql"].__file__)
+        if hasattr(connection, "_get_native_connection") and hasattr(library, "mysql_reset_connection"):
+            return cls(library, connection._get_native_connection())
+        return None
+
+    @property
+    def has_status(self) -> bool:
+        return self._get_info is not None
+
+    def status(self) -> int:
+        if self._get_info is None or self._get_info(self._mysql, self._SERVER_STATUS, self._word_reference):
+            raise ResetFailed("the client library does not tell the server's status")
+        return self._word.value
+
+    def reset_connection(self) -> bool:
+        """Send COM_RESET_CONNECTION; true if it failed."""
+        return bool(self._reset_connection(self._mysql))

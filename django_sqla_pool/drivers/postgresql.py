@@ -1,0 +1,123 @@
+"""psycopg 3 and psycopg2."""
+
+from __future__ import annotations
+
+import contextlib
+
+from .base import Driver, Liveness, ResetFailed
+
+__all__ = ["Psycopg", "Psycopg2"]
+
+# libpq does not hand out the SQLSTATE of a failed connect, so the text must do. Python leaves LC_MESSAGES at "C", so libpq's
+# own texts are English; a server that speaks another language is not waited for, which is what Django alone does.
+_PG_REFUSALS = (
+    "Connection refused",
+    "No such file or directory",  # the Unix socket of a server that is down
+    "Connection reset by peer",
+    "Connection timed out",
+    "timeout expired",
+    "No route to host",
+    "Network is unreachable",
+    "server closed the connection unexpectedly",
+    "could not receive data from server",
+    "could not send",
+    "SSL SYSCALL error",
+    "the database system is ",  # starting up, shutting down, in recovery mode, not yet accepting connections
+    "terminating connection",
+    "too many clients",
+    "too many connections",
+    "remaining connection slots",
+    "no more connections allowed",  # PgBouncer: max_client_conn
+    "server login has been failing",  # PgBouncer: its server is away
+    "query_wait_timeout",
+    "session is not read-write",  # target_session_attrs, while a standby is being promoted
+    "session is read-only",
+)
+_PG_IDLE, _PG_INTRANS, _PG_INERROR = 0, 2, 3
+
+
+class _PostgreSQL(Driver):
+    def is_closed(self) -> bool:
+        return bool(self.connection.closed)
+
+    def is_disconnect(self, error: BaseException) -> bool:
+        if self.is_closed():
+            return True
+        # sqlstate: psycopg 3; pgcode: psycopg2. 57P01 to 57P05: ended by an administrator, a crash, a dropped
+        # database or an idle timeout; class 08: connection exceptions.
+        state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+        return state.startswith(("57P", "08"))
+
+    @staticmethod
+    def is_refusal(error: BaseException) -> bool:
+        text = str(error)
+        return any(refusal in text for refusal in _PG_REFUSALS)
+
+    def restore_autocommit(self) -> None:
+        if self.connection.autocommit is not self.autocommit:
+            self.connection.autocommit = self.autocommit
+
+    def reset_session(self) -> None:
+        self.connection.autocommit = True  # DISCARD ALL is refused inside a transaction
+        with self.connection.cursor() as cursor:
+            cursor.execute("DISCARD ALL")
+        self.restore_autocommit()
+
+
+class Psycopg(_PostgreSQL):
+    """psycopg 3."""
+
+    def is_idle(self, had_errors: bool) -> bool:
+        # libpq follows the status of every ReadyForQuery, errors included; a pipeline can hide what is still to come.
+        pgconn = self.connection.pgconn
+        return pgconn.transaction_status == _PG_IDLE and not pgconn.pipeline_status
+
+    def probe(self) -> Liveness:
+        liveness = super().probe()
+        if liveness is Liveness.SUSPICIOUS:
+            # A notice, a notification or a changed parameter is harmless; what is left after reading tells the rest.
+            with contextlib.suppress(Exception):
+                self.connection.pgconn.consume_input()
+                liveness = super().probe()
+                return liveness if liveness is Liveness.DEAD else Liveness.SUSPICIOUS
+        return liveness
+
+    def ping(self) -> None:
+        # An empty query: no snapshot, no transaction, and psycopg sends no BEGIN for it.
+        result = self.connection.pgconn.exec_(b"")
+        if result.status != 0:  # PGRES_EMPTY_QUERY
+            raise ResetFailed(f"ping answered with status {result.status}")
+
+    def rollback(self) -> None:
+        if self.connection.pgconn.transaction_status not in (_PG_INTRANS, _PG_INERROR):
+            raise ResetFailed("a statement is still running")
+        self.connection.rollback()
+
+    def reset_session(self) -> None:
+        super().reset_session()
+        # DISCARD ALL has dropped the prepared statements; psycopg must not execute them by name any more.
+        self.connection._prepared.clear()
+
+
+class Psycopg2(_PostgreSQL):
+    """psycopg2."""
+
+    def is_idle(self, had_errors: bool) -> bool:
+        return bool(self.connection.get_transaction_status() == _PG_IDLE)
+
+    def ping(self) -> None:
+        was = self.connection.autocommit
+        self.connection.autocommit = True  # else psycopg2 begins a transaction for the ping
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT 1")  # psycopg2 takes the answer to an empty query for an error
+        if was is not True:
+            self.connection.autocommit = was
+
+    def rollback(self) -> None:
+        if self.connection.get_transaction_status() not in (_PG_INTRANS, _PG_INERROR):
+            raise ResetFailed("a statement is still running")
+        self.connection.rollback()
+        # psycopg2's rollback() does nothing in autocommit mode, even after a raw BEGIN.
+        if not self.is_idle(False):
+            with self.connection.cursor() as cursor:
+                cursor.execute("ROLLBACK")

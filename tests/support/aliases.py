@@ -1,0 +1,52 @@
+"""More entries of DATABASES, while a test runs; and Django's commands, as a project runs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.db import connections
+
+from django_sqla_pool import registry
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def more_aliases() -> Iterator[Callable[..., Any]]:
+    """Yield a function that adds an alias like another one, but for the settings given, and returns its wrapper."""
+    added: list[str] = []
+
+    def add(name: str, like: str, **changes: Any) -> Any:
+        connections.settings[name] = {**registry.copied(connections[like].settings_dict), **changes}
+        added.append(name)
+        return connections[name]
+
+    try:
+        yield add
+    finally:
+        for name in added:
+            connections[name].close()
+            del connections[name], connections.settings[name]
+        registry.dispose()
+        registry.forget_unused(0)
+
+
+def run_command(folder: Path, settings: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a management command in a process of its own, with the tests' settings and these lines after them."""
+    (folder / "project_settings.py").write_text(f"from tests.settings import *\n{settings}\n")
+    variables = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "project_settings",
+        "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
+        **environment,
+    }
+    # 60 s: it takes one; more means that it hangs.
+    return subprocess.run(
+        [sys.executable, "-m", "django", *arguments], env=variables, capture_output=True, text=True, timeout=60
+    )

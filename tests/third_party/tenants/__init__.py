@@ -1,0 +1,1 @@
+"""A site of several tenants, each in a schema of its own; story.py is what happens on it."""
