@@ -18,8 +18,26 @@ if TYPE_CHECKING:
 __all__ = ["Lease", "Owner"]
 
 
+class _Token:
+    """An object that lives as long as its thread."""
+
+
+class _Here(threading.local):
+    """What each thread (each greenlet, if they are patched in) has of its own, and loses when it ends."""
+
+    def __init__(self) -> None:
+        self.token = _Token()
+
+
+_here = _Here()
+
+
 class Owner(Protocol):
     """Who a lease was given to; the pool keeps only a weak reference."""
+
+    @property
+    def allow_thread_sharing(self) -> bool:
+        """Whether other threads use the connection as well, and may outlive the borrower."""
 
     def forget_lease(self) -> None:
         """In a forked child: the leased connection is the parent's, and must not be used or closed here."""
@@ -31,6 +49,7 @@ class Lease:
     __slots__ = (
         "__weakref__",
         "_cursors",
+        "_thread_token",
         "_named_cursors",
         "_prune_at",
         "arrived",
@@ -55,7 +74,9 @@ class Lease:
         self.pool = pool
         self.physical = physical
         self.connection: Any = physical.driver.connection
+        # Whoever loses its connection, by being collected or by the end of its thread, gives it back all the same.
         self.owner = None if owner is None else weakref.ref(owner, self._lose_owner)
+        self._thread_token = None if owner is None else weakref.ref(_here.token, self._lose_thread)
         self.arrived = arrived  # when the checkout began, and
         self.since = since  # when it ended, on the pool's clock
         self.thread = threading.get_ident()
@@ -67,8 +88,12 @@ class Lease:
 
     def close(self) -> None:
         """Give the connection back. The first call does, the others nothing. Never raises for what the server does."""
-        self.owner = None  # the reference's callback refers to this lease: a cycle
+        self.forget_owner()
         self.pool.checkin(self)
+
+    def forget_owner(self) -> None:
+        """Take no more notice of what becomes of the owner and its thread."""
+        self.owner = self._thread_token = None  # the references' callbacks refer to this lease: cycles
 
     def is_of(self, owner: object) -> bool:
         """Tell whether this is the lease of that owner."""
@@ -115,6 +140,14 @@ class Lease:
     def _lose_owner(self, _: object) -> None:
         # The garbage collector runs this in any thread, under any lock: nothing may be done here but to pass it on.
         housekeeper.submit(self._abandon)
+
+    def _lose_thread(self, _: object) -> None:
+        housekeeper.submit(self._abandon_unless_shared)
+
+    def _abandon_unless_shared(self) -> None:
+        owner = self.owner() if self.owner is not None else None
+        if owner is None or not owner.allow_thread_sharing:
+            self._abandon()
 
     def _abandon(self) -> None:
         self.end("abandoned")

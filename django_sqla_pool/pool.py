@@ -55,7 +55,7 @@ class Pool:
 
         Waits up to ``options.timeout`` seconds while all are in use, first come, first served. A connection idle for
         more than ``options.ping_after`` seconds is pinged first, and replaced if it does not answer. ``owner``: when it
-        is garbage-collected, the lease ends.
+        is garbage-collected, or the calling thread ends, the lease ends.
 
         Returns: a lease; give it back with ``lease.close()``, once, from any thread.
         Raises: PoolTimeout - none became free in time. The driver's own error - opening one failed. Closed - the pool
@@ -227,6 +227,7 @@ class Pool:
             os.close(devnull)
         for lease in tuple(self._leases):
             owner = lease.owner() if lease.owner is not None else None
+            lease.forget_owner()  # nobody is to close it when its thread, which is not here, is found to have ended
             if owner is not None:
                 yield owner
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import gc
+import threading
 
 import pytest
 from django.db import ProgrammingError, connections, transaction
 from django.db.backends.signals import connection_created
 
+from django_sqla_pool import housekeeper
 from tests.support.sessions import session_id
 
 
@@ -125,6 +127,44 @@ def test_a_wrapper_that_is_collected_gives_its_place_back(make_wrapper):
     # Waits for the place, which the housekeeper frees; the connection might have been in the middle of anything.
     assert session_id(other) != session
     assert other.find_pool().snapshot().closed == {"abandoned": 1}
+
+
+def test_a_thread_that_ends_gives_its_place_back_without_the_garbage_collector(make_wrapper):
+    kept = []  # the wrapper lives on: it is the thread that ends
+
+    def request():
+        kept.append(make_wrapper(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=10))
+        with kept[0].cursor() as cursor:
+            cursor.execute("BEGIN")
+
+    gc.disable()
+    try:
+        thread = threading.Thread(target=request)
+        thread.start()
+        thread.join(30)
+        assert session_id(make_wrapper(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=10))
+    finally:
+        gc.enable()
+    assert kept[0].find_pool().snapshot().closed == {"abandoned": 1}
+
+
+def test_a_connection_shared_with_other_threads_survives_the_one_that_opened_it(make_wrapper):
+    wrappers = []
+
+    def open_and_share():
+        wrapper = make_wrapper()
+        wrapper.inc_thread_sharing()
+        wrappers.append((wrapper, session_id(wrapper)))
+
+    thread = threading.Thread(target=open_and_share)
+    thread.start()
+    thread.join(30)
+    ((wrapper, session),) = wrappers
+    done = threading.Event()
+    housekeeper.submit(done.set)  # after what the end of the thread has submitted
+    assert done.wait(10)
+    assert session_id(wrapper) == session
+    wrapper.dec_thread_sharing()
 
 
 def test_a_connection_taken_away_without_close_is_not_lost(wrapper):
