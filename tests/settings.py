@@ -46,7 +46,7 @@ DATABASES = {
         TEST={"CHARSET": "utf8mb4"},
     ),
 }
-INSTALLED_APPS: list[str] = []
+INSTALLED_APPS = ["django_sqla_pool"]
 SECRET_KEY = "only for the tests"
 USE_TZ = True
 TIME_ZONE = "UTC"

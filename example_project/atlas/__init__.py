@@ -1,0 +1,1 @@
+"""An atlas: countries, their cities, and the visits that readers record."""

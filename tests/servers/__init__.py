@@ -1,0 +1,19 @@
+"""The real servers that the tests run against, with nothing but Python's standard library.
+
+    python3 -m tests.servers run -- COMMAND...      COMMAND sees TEST_POSTGRESQL_URL and TEST_MARIADB_URL
+
+A test that stops, kills or configures a server starts one of its own:
+
+    with PostgreSQL(settings={"max_connections": "10"}) as server:
+        server.restart("immediate")
+
+machine <- home <- server <- postgresql, mariadb <- running; packages installs what is missing; named looks at servers
+named by the user; keeper clears away after an owner that was killed; command runs a command and ends it.
+"""
+
+from .machine import ServerError
+from .mariadb import MariaDB
+from .postgresql import PostgreSQL
+from .server import Server
+
+__all__ = ["MariaDB", "PostgreSQL", "Server", "ServerError"]
