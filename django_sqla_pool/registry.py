@@ -81,8 +81,7 @@ def pool_for(wrapper_class: type, settings: Settings, time_zone: tuple[bool, str
 
     Compares all settings at each call: one that is changed in place leads to another pool at once.
     """
-    if _pid != os.getpid():
-        _leave_parent()  # a fork that did not run Python's hooks, as uWSGI's may not
+    notice_fork()
     place = (id(settings), wrapper_class, time_zone)
     seen = _seen.get(place)
     if seen is not None and seen.settings is settings and seen.copy == settings:
@@ -99,6 +98,12 @@ def pool_for(wrapper_class: type, settings: Settings, time_zone: tuple[bool, str
     if is_new:
         housekeeper.start(_make_round)
     return pool
+
+
+def notice_fork() -> None:
+    """Leave the parent's pools, if this is a child of a fork that did not run Python's hooks, as uWSGI's may not."""
+    if _pid != os.getpid():
+        _leave_parent()
 
 
 def snapshots() -> tuple[Snapshot, ...]:
@@ -205,5 +210,10 @@ def _leave_parent() -> None:
             owner.forget_lease()
 
 
+def _at_exit() -> None:
+    notice_fork()
+    dispose()
+
+
 os.register_at_fork(after_in_child=_leave_parent)
-atexit.register(dispose)
+atexit.register(_at_exit)

@@ -143,6 +143,7 @@ class _Pooled(BaseDatabaseWrapper):
         self._give_back(None)
 
     def _give_back(self, reason: str | None) -> None:
+        registry.notice_fork()
         lease, self._lease = self._lease, None
         # A copy.copy() of a wrapper shares its lease, but only the original may end it.
         if lease is not None and lease.is_of(self):
@@ -196,6 +197,7 @@ class _Pooled(BaseDatabaseWrapper):
         return is_usable
 
     def close_if_health_check_failed(self) -> None:
+        registry.notice_fork()  # here, since Django calls this before anything that uses the connection
         lease = self._lease
         if lease is None:
             super().close_if_health_check_failed()

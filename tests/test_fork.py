@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -19,10 +21,10 @@ from tests.support.sessions import session_id
 pytestmark = pytest.mark.filterwarnings("error::DeprecationWarning")
 
 
-def in_child(function, leave=os._exit):
+def in_child(function, leave=os._exit, fork=os.fork):
     """Fork, run a function in the child, and return what it returned (a str), or raise what it raised."""
     reading, writing = os.pipe()
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         os.close(reading)
         try:
@@ -106,8 +108,6 @@ def test_a_child_that_ends_as_python_does_harms_nobody(make_wrapper, observer, a
 def _query_and_leave(wrapper):
     session_id(wrapper)
     # multiprocessing leaves by os._exit; this is what a child forked by hand does, atexit handlers and all.
-    import atexit
-
     atexit._run_exitfuncs()
     gc.collect()
     sys.exit(0)
@@ -155,24 +155,40 @@ def test_a_grandchild_is_as_safe_as_a_child(wrapper, observer):
         assert len({session, *map(int, in_child(child).split())}) == 3
 
 
-def test_a_fork_without_pythons_hooks_is_noticed_at_the_next_checkout(wrapper, observer):
-    # As a server written in C may do it. libc's fork runs no Python code in the child, so that is what this does.
-    import ctypes
+def in_child_without_hooks(function, leave=os._exit):
+    """As in_child, but the fork is libc's, as of a server written in C: it runs no Python code in the child."""
+    return in_child(function, leave, fork=ctypes.PyDLL(None).fork)
 
+
+def test_a_fork_without_pythons_hooks_is_noticed_at_the_next_checkout(wrapper, observer):
     with assert_undisturbed(wrapper, observer) as session:
         wrapper.close()
-        reading, writing = os.pipe()
-        pid = ctypes.PyDLL(None).fork()
-        if pid == 0:
-            try:
-                os.write(writing, str(session_id(wrapper)).encode())
-            finally:
-                os._exit(0)
-        os.close(writing)
-        with os.fdopen(reading) as pipe:
-            answer = pipe.read()
-        os.waitpid(pid, 0)
-        assert int(answer) != session
+        assert int(in_child_without_hooks(lambda: session_id(wrapper))) != session
+
+
+def test_a_fork_without_pythons_hooks_is_noticed_by_a_wrapper_that_is_connected(wrapper, observer):
+    with assert_undisturbed(wrapper, observer) as session:
+        assert int(in_child_without_hooks(lambda: session_id(wrapper))) != session
+
+
+def test_a_child_without_pythons_hooks_does_not_roll_the_parent_back(wrapper, observer):
+    with assert_undisturbed(wrapper, observer), wrapper.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE t (n integer)")
+        cursor.execute("BEGIN")
+        cursor.execute("INSERT INTO t VALUES (1)")
+        in_child_without_hooks(wrapper.close)
+        cursor.execute("COMMIT")
+        cursor.execute("SELECT count(*) FROM t")
+        assert cursor.fetchone()[0] == 1
+
+
+def test_a_child_without_pythons_hooks_that_ends_as_python_does_harms_nobody(wrapper, observer):
+    def leave(status):
+        atexit._run_exitfuncs()
+        os._exit(status)
+
+    with assert_undisturbed(wrapper, observer):
+        in_child_without_hooks(str, leave)
 
 
 @pytest.mark.filterwarnings("default::DeprecationWarning")
