@@ -1,3 +1,7 @@
+# make demo                              the example site under load, on Django's own engine and on the pool, side by side,
+#                                        on a PostgreSQL of its own; then it serves the site until Ctrl-C
+# make demo ARGS=--once                  ends after the table; also --seconds S, --cities N
+# make demo DATABASE_URL=mysql://user:password@host:port/    on a server of yours (or postgres://), in a database of its own
 # make test                              the newest and the oldest corner of the matrix, on real servers; types, lint, coverage
 # make test ARGS="tests/test_x.py -k y"  a quick run: the newest corner only, these arguments to pytest
 # make matrix                            every environment of setup.cfg's matrix that finds its interpreter
@@ -7,7 +11,10 @@
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: test matrix lint clean python
+.PHONY: demo test matrix lint clean python
+
+demo: python
+	@cd example_project && exec $(PYTHON) -m demo $(ARGS)
 
 test: python
 	@$(PYTHON) -m tests.matrix test $(ARGS)
