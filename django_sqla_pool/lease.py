@@ -49,9 +49,9 @@ class Lease:
     __slots__ = (
         "__weakref__",
         "_cursors",
-        "_thread_token",
         "_named_cursors",
         "_prune_at",
+        "_thread_token",
         "arrived",
         "connection",
         "end_reason",

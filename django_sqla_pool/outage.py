@@ -33,11 +33,12 @@ class Outage:
         with self._changed:
             while self.error is not None and not has_idle():
                 now = self._clock()
-                if now >= until:
-                    return False
+                # Before the deadline is looked at: who has no time to wait (TIMEOUT 0) may be the only one who ever comes.
                 if not self._is_somebody_trying and now >= self._next_attempt:
                     self._is_somebody_trying = True
                     return True
+                if now >= until:
+                    return False
                 wake = until if self._is_somebody_trying else min(until, self._next_attempt)
                 self._changed.wait(wake - now)
             return True

@@ -263,12 +263,14 @@ class Pool:
             f"{self.name}: no connection became free within {self.options.timeout:g} s "
             f"(in use {figures.in_use} of {figures.limit}, waiting {figures.waiting}"
         )
+        advice = "Raise POOL_SIZE or MAX_OVERFLOW, or find what holds connections for so long."
         oldest = min(tuple(self._leases), key=lambda lease: lease.since, default=None)
         if oldest is not None:
             text += f", oldest lease out for {self._clock() - oldest.since:.1f} s in thread {_thread_name(oldest)!r}"
         if figures.last_error:
             text += f", last open failed: {figures.last_error}"
-        return PoolTimeout(f"{text}). Raise POOL_SIZE or MAX_OVERFLOW, or find what holds connections for so long.")
+            advice = "See why the server does not accept connections; a larger pool would not help."
+        return PoolTimeout(f"{text}). {advice}")
 
 
 def _thread_name(lease: Lease) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import housekeeper
+from .options import PoolOptions, parse
 from .pool import Pool
 from .snapshot import Snapshot
 
@@ -36,11 +37,14 @@ class PoolKey:
     autocommit: bool
     time_zone: tuple[bool, str | None]
     options: object = dataclasses.field(repr=False)  # may hold a password as well
-    pool_options: object
+    pool_options: PoolOptions
 
     @classmethod
-    def of(cls, wrapper_class: type, settings: Settings, time_zone: tuple[bool, str | None]) -> PoolKey:
-        """Make the key of an alias' settings. ``time_zone``: USE_TZ and the name of the connection's time zone."""
+    def of(cls, wrapper_class: type, settings: Settings, time_zone: tuple[bool, str | None], alias: str) -> PoolKey:
+        """Make the key of an alias' settings. ``time_zone``: USE_TZ and the name of the connection's time zone.
+
+        Raises: ImproperlyConfigured - something is wrong with POOL_OPTIONS; it names the alias.
+        """
         return cls(
             wrapper_class=wrapper_class,
             database=_database(settings),
@@ -49,11 +53,11 @@ class PoolKey:
             autocommit=settings["AUTOCOMMIT"],
             time_zone=time_zone,
             options=_frozen(settings["OPTIONS"]),
-            pool_options=_frozen(settings.get("POOL_OPTIONS") or {}),
+            pool_options=parse(settings.get("POOL_OPTIONS"), alias),
         )
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)  # the settings hold a password
 class _Seen:
     """The settings dict of an alias, as it was when its pool was last looked up."""
 
@@ -76,7 +80,13 @@ _pid = os.getpid()
 _abandoned: list[Pool] = []  # the parent's pools, in a forked child: kept, for collecting a connection would close it
 
 
-def pool_for(wrapper_class: type, settings: Settings, time_zone: tuple[bool, str | None], make: Callable[[], Pool]) -> Pool:
+def pool_for(
+    wrapper_class: type,
+    settings: Settings,
+    time_zone: tuple[bool, str | None],
+    alias: str,
+    make: Callable[[PoolOptions], Pool],
+) -> Pool:
     """Return the pool of these settings; ``make`` makes it if there is none.
 
     Compares all settings at each call: one that is changed in place leads to another pool at once.
@@ -86,12 +96,12 @@ def pool_for(wrapper_class: type, settings: Settings, time_zone: tuple[bool, str
     seen = _seen.get(place)
     if seen is not None and seen.settings is settings and seen.copy == settings:
         return seen.pool
-    key = PoolKey.of(wrapper_class, settings, time_zone)
+    key = PoolKey.of(wrapper_class, settings, time_zone, alias)
     with _lock:
         pool = _pools.get(key)
         is_new = pool is None
         if pool is None:
-            pool = _pools[key] = make()
+            pool = _pools[key] = make(key.pool_options)
         if len(_seen) >= _MOST_SEEN:
             _seen.clear()
         _seen[place] = _Seen(settings, copied(settings), pool)

@@ -17,11 +17,12 @@ from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 
-from . import options, registry
+from . import registry
 from .creation import pooled_creation
 from .drivers import driver_class
 from .lease import Lease
 from .opener import WrapperOpener, is_unpooled, unpooled
+from .options import PoolOptions
 from .pool import Pool
 from .semaphore import Closed
 
@@ -81,15 +82,14 @@ class _Pooled(BaseDatabaseWrapper):
         if self.vendor == "postgresql" and settings["OPTIONS"].get("pool"):
             return None  # Django's own pool: it was asked for by name
         time_zone = (django_settings.USE_TZ, self.timezone_name)
-        return registry.pool_for(type(self), settings, time_zone, self._make_pool)
+        return registry.pool_for(type(self), settings, time_zone, self.alias, self._make_pool)
 
-    def _make_pool(self) -> Pool:
+    def _make_pool(self, options: PoolOptions) -> Pool:
         settings = self.settings_dict
-        pool_options = options.parse(settings.get("POOL_OPTIONS") or {}, self.alias)
         host = ":".join(str(part) for part in (settings["HOST"] or "localhost", settings["PORT"]) if part)
         user = f"{settings['USER']}@" if settings["USER"] else ""
         name = f"{self.vendor}://{user}{host}/{settings['NAME']}"
-        return Pool(name, pool_options, WrapperOpener(type(self), settings, self.alias))
+        return Pool(name, options, WrapperOpener(type(self), settings, self.alias))
 
     # ---------------------------------------------------------------------------------------- connecting and closing
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.backends.mysql.base import DatabaseWrapper as MySQL
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgreSQL
 from django.db.utils import ConnectionHandler, load_backend
@@ -37,7 +37,11 @@ def scratch_databases(django_db_blocker: Any) -> Iterator[None]:
                     for verb in verbs:
                         cursor.execute(f"{verb} {name}{force if verb.startswith('DROP') else ''}")
 
-    execute("DROP DATABASE IF EXISTS", "CREATE DATABASE")
+    try:
+        execute("DROP DATABASE IF EXISTS", "CREATE DATABASE")
+    except DatabaseError as error:
+        # One sentence in place of the same traceback for each test.
+        pytest.exit(f"no test can be run: the server that TEST_*_URL names does not let us make a database: {error}", 3)
     yield
     execute("DROP DATABASE")
 

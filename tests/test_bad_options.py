@@ -168,6 +168,17 @@ def test_a_misconfigured_alias_fails_at_each_use_and_leaves_no_pool(wrapper, ali
     assert wrapper.find_pool().snapshot().pool_size == 3
 
 
+@pytest.mark.parametrize("raw", [[], "", 0, False], ids=repr)
+def test_what_is_no_dict_fails_though_it_is_empty(wrapper, alias, raw):
+    wrapper.settings_dict["POOL_OPTIONS"] = {}
+    pool = wrapper.find_pool()
+    wrapper.settings_dict["POOL_OPTIONS"] = raw
+    with pytest.raises(ImproperlyConfigured, match=f"'POOL_OPTIONS'\\] is of type {type(raw).__name__}; give a dict"):
+        wrapper.ensure_connection()
+    wrapper.settings_dict["POOL_OPTIONS"] = None
+    assert wrapper.find_pool() is pool
+
+
 def test_the_system_check_says_the_same(wrapper, alias, monkeypatch):
     with pytest.raises(ImproperlyConfigured) as raised:
         parse(BAD, alias)

@@ -103,9 +103,7 @@ def test_autocommit_switched_off_by_a_statement(wrapper, observer, table):
 @pytest.mark.parametrize("left", ["START TRANSACTION", "SET autocommit = 0"])
 def test_a_procedure_that_opens_a_transaction_and_fails(wrapper, observer, table, left):
     observer.query("DROP PROCEDURE IF EXISTS open_and_fail")
-    observer.query(
-        f"CREATE PROCEDURE open_and_fail() BEGIN {left}; INSERT INTO numbers VALUES (1); SIGNAL SQLSTATE '45000'; END"
-    )
+    observer.query(f"CREATE PROCEDURE open_and_fail() BEGIN {left}; INSERT INTO numbers VALUES (1); SIGNAL SQLSTATE '45000'; END")
     session = session_id(wrapper)
     with pytest.raises(Error):
         execute(wrapper, "CALL open_and_fail()")
@@ -247,7 +245,7 @@ def test_reset_session_after_a_transaction_that_was_left_open(make_wrapper, obse
 @pytest.mark.parametrize("alias", ["default"])
 def test_reset_session_and_prepared_statements_of_the_driver(make_wrapper):
     options = {"prepare_threshold": 0, "server_side_binding": True}
-    wrapper = make_wrapper(RESET="session", OPTIONS=options if "psycopg" == _driver("default") else {})
+    wrapper = make_wrapper(RESET="session", OPTIONS=options if _driver("default") == "psycopg" else {})
     for _ in range(3):
         with wrapper.cursor() as cursor:
             cursor.execute("SELECT %s::int", [1])

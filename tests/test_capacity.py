@@ -7,6 +7,7 @@ from django.conf import settings
 
 from django_sqla_pool.checks import CHECKS
 from tests.support.aliases import check, more_aliases
+from tests.support.wire import Proxy
 
 E001, _, W002, W003, W004 = CHECKS
 
@@ -109,16 +110,28 @@ def test_aliases_with_pools_of_their_own_on_one_server_are_added_up(add_alias, a
     ]
 
 
-def test_a_port_left_out_is_the_usual_one(add_alias, alias, accepted):
-    options = {"port": int(settings.DATABASES[alias]["PORT"])}  # the driver's: so that there is a server to ask
-    add_alias("unsaid", alias, PORT="", OPTIONS=options, POOL_OPTIONS={"POOL_SIZE": accepted[0], "MAX_OVERFLOW": 0})
-    add_alias("said", alias, PORT={"default": 5432, "mysql": 3306}[alias], OPTIONS=options)
+def test_host_and_port_left_out_are_the_usual_ones(add_alias, alias, accepted):
+    there = settings.DATABASES[alias]
+    options = {"host": there["HOST"], "port": int(there["PORT"])}  # the driver's: so that there is a server to ask
+    add_alias("unsaid", alias, HOST="", PORT="", OPTIONS=options, POOL_OPTIONS={"POOL_SIZE": accepted[0], "MAX_OVERFLOW": 0})
+    add_alias("said", alias, HOST="localhost", PORT={"default": 5432, "mysql": 3306}[alias], OPTIONS=options)
     ((found, text),) = check("unsaid", "said")
     assert found == W004
     assert f"{accepted[0]} for 'unsaid' + 15 for 'said'" in text
 
 
-def test_two_servers_are_counted_apart(add_alias, accepted, alias):
+def test_two_servers_of_one_kind_are_counted_apart(add_alias, alias, accepted):
+    """A proxy on a port of its own stands for the other server."""
+    fits = {"POOL_SIZE": accepted[0], "MAX_OVERFLOW": 0}
+    there = settings.DATABASES[alias]
+    options = {} if alias == "mysql" else {"sslmode": "disable", "gssencmode": "disable"}
+    with Proxy(there["HOST"], there["PORT"], "mysql" if alias == "mysql" else "postgresql") as proxy:
+        add_alias("one", alias, POOL_OPTIONS=fits)
+        add_alias("other", alias, HOST=proxy.host, PORT=proxy.port, OPTIONS=options, POOL_OPTIONS=fits)
+        assert check("one", "other") == []
+
+
+def test_servers_of_two_kinds_are_counted_apart(add_alias, accepted, alias):
     other = "mysql" if alias == "default" else "default"
     add_alias("big", alias, POOL_OPTIONS={"POOL_SIZE": accepted[0], "MAX_OVERFLOW": 1})
     add_alias("small", other)

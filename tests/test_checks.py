@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
@@ -127,10 +126,10 @@ def test_every_message_says_what_to_do(add_alias):
 
 
 def test_only_check_with_database_asks_a_server(add_alias, alias):
-    server = urlsplit(f"//{settings.DATABASES[alias]['HOST']}:{settings.DATABASES[alias]['PORT']}")
+    there = settings.DATABASES[alias]
     protocol = "mysql" if alias == "mysql" else "postgresql"
     unencrypted = {} if alias == "mysql" else {"sslmode": "disable", "gssencmode": "disable"}
-    with Proxy(server.hostname, server.port, protocol) as proxy:
+    with Proxy(there["HOST"], there["PORT"], protocol) as proxy:
         add_alias("watched", alias, HOST=proxy.host, PORT=proxy.port, OPTIONS=unencrypted)
         check()
         assert proxy.connections == 0

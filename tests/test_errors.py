@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import django.db
 import pytest
@@ -112,6 +113,22 @@ def test_a_place_that_a_failure_gave_back_can_be_used(make_proxied, proxy):
     assert wrapper.find_pool().snapshot().in_use == 1
 
 
+def test_a_server_that_has_come_back_is_found_without_time_to_wait(make_proxied, proxy):
+    """TIMEOUT 0 leaves no time for retries; but then every checkout after a pause is one."""
+    wrapper = make_proxied(TIMEOUT=0)
+    proxy.refuse()
+    assert type(caught(wrapper.ensure_connection)) is OperationalError
+    proxy.accept()
+
+    def is_back():
+        with suppress(OperationalError):
+            wrapper.ensure_connection()
+        return wrapper.connection is not None
+
+    wait_until(is_back)
+    assert wrapper.find_pool().snapshot().opened == 1
+
+
 def test_a_statement_that_fails_is_djangos_own_error(wrapper, observer):
     def ask(of):
         with of.cursor() as cursor:
@@ -196,15 +213,13 @@ def test_by_default_a_refused_port_is_tried_until_it_opens(make_proxied, proxy):
 
 
 def test_who_waited_for_another_ones_attempt_gets_the_same_error(make_proxied, proxy, alias):
-    wrapper = make_proxied(CONNECT_RETRY=0.4)
-    pool = wrapper.find_pool()
+    """The second one comes before another attempt is due, and goes before it: all it has is what the first one met."""
+    wrapper = make_proxied(CONNECT_RETRY=0.01)
     proxy.refuse()
     theirs = caught(Observer(wrapper.settings_dict, alias).wrapper.ensure_connection)
-    with in_thread("first", pool.checkout) as first, in_thread("second", pool.checkout) as second:
-        pass
-    ours = caught(wrapper.ensure_connection)
-    for error in (*first, *second):  # the driver's own: Django's translation is the wrapper's
-        assert (type(error), error.args) == (type(theirs.__cause__), theirs.__cause__.args)
-        assert error is not ours.__cause__
-    assert (type(ours), ours.args) == (type(theirs), theirs.args)
-    assert (pool.snapshot().in_use, pool.snapshot().opened) == (0, 0)
+    first, second = caught(wrapper.ensure_connection), caught(wrapper.ensure_connection)
+    for error in (first, second):
+        assert (type(error), error.args) == (type(theirs), theirs.args)
+        assert (type(error.__cause__), error.__cause__.args) == (type(theirs.__cause__), theirs.__cause__.args)
+    assert second.__cause__ is not first.__cause__, "an exception belongs to the thread that raises it"
+    assert (wrapper.find_pool().snapshot().in_use, wrapper.find_pool().snapshot().opened) == (0, 0)

@@ -132,5 +132,8 @@ def test_a_full_pool_says_why_the_last_connection_could_not_be_opened(make_wrapp
             proxy.accept()
         leases[0].close()
         assert type(error) is PoolTimeout
-        assert f"waiting 0, last open failed: {reason})" in str(error)
+        assert str(error).endswith(
+            f"(in use 0 of 1, waiting 0, last open failed: {reason}). "
+            "See why the server does not accept connections; a larger pool would not help."
+        )
         assert pool.snapshot().last_error == ""

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import MariaDB, PostgreSQL, Server, ServerError, machine, named
+from tests.servers import MariaDB, PostgreSQL, Server, ServerError, named, processes
 
 KINDS = [PostgreSQL, MariaDB]
 ROOT = Path(__file__).parent.parent
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 SHOW = """
 import json, os, sys
 found = {name: value for name, value in os.environ.items() if name.startswith("TEST_")}
-print(json.dumps({**found, "state": open(os.environ["TEST_SERVERS_STATE"]).read()}), flush=True)
+print(json.dumps({**found, "pid": str(os.getpid()), "state": open(os.environ["TEST_SERVERS_STATE"]).read()}), flush=True)
 sys.stdin.read()
 sys.exit(7)
 """
@@ -76,7 +76,7 @@ def is_gone(state: dict[str, Any]) -> bool:
         with socket.socket() as probe:
             probe.settimeout(1)
             answers = probe.connect_ex(("127.0.0.1", server["port"])) == 0
-        if answers or machine.is_running(server["pid"]) or Path(server["home"]).exists():
+        if answers or processes.is_running(server["pid"]) or Path(server["home"]).exists():
             return False
     return True
 
@@ -92,7 +92,7 @@ def test_a_command_sees_two_servers_and_hands_its_status_on() -> None:
     for kind in KINDS:
         named.check(kind, variables[kind.variable])
         assert f":{state[kind.kind]['port']}/" in variables[kind.variable]
-        assert machine.is_running(state[kind.kind]["pid"])
+        assert processes.is_running(state[kind.kind]["pid"])
         assert kind.__name__ in state[kind.kind]["version"]
         password = variables[kind.variable].split(":")[2].split("@")[0]
         assert password and password not in json.dumps(state)
@@ -119,9 +119,23 @@ def test_nothing_stays_behind_when_it_is_told_to_end(signum: signal.Signals) -> 
 def test_nothing_stays_behind_when_it_is_killed() -> None:
     process, variables, state = showing()
     process.kill()
-    process.communicate(timeout=60)
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    # The command would wait for its input for ever: it is ended, not left to find its servers gone.
+    wait_until(lambda: not processes.is_running(int(variables["pid"])))
     wait_until(lambda: is_gone(state) and not Path(variables["TEST_SERVERS_STATE"]).parent.exists())
-    assert process.returncode == -signal.SIGKILL
+    process.communicate(timeout=60)
+
+
+def test_a_server_of_the_commands_own_goes_too_when_it_is_killed(server: Server) -> None:
+    start = "from tests.servers import PostgreSQL\nimport json, sys\nserver = PostgreSQL()\nserver.start()\n"
+    show = "print(json.dumps({'own': server.state()}), flush=True)\nsys.stdin.read()\n"
+    process = harness("run", "--", sys.executable, "-c", start + show, **{server.variable: server.url})
+    assert process.stdout is not None
+    state = json.loads(process.stdout.readline())
+    assert processes.is_running(state["own"]["pid"])
+    process.kill()
+    process.communicate(timeout=60)
+    wait_until(lambda: is_gone(state))
 
 
 def test_a_command_that_will_not_end_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
@@ -138,7 +152,7 @@ def test_a_command_that_will_not_end_is_ended_with_all_that_it_started(tmp_path:
         process.terminate()
         process.communicate(timeout=60)
     assert process.returncode != 0
-    wait_until(lambda: not machine.is_running(pid))
+    wait_until(lambda: not processes.is_running(pid))
 
 
 def test_servers_named_by_the_user_are_used_and_left_alone(server: Server) -> None:
@@ -155,7 +169,10 @@ def test_servers_named_by_the_user_are_used_and_left_alone(server: Server) -> No
     ("url", "says"),
     [
         ("{scheme}://me:hunter2@127.0.0.1:1/", "no server answers at {scheme}://me:***@127.0.0.1:1/"),
-        ("http://me:hunter2@127.0.0.1:1/", "is http://me:***@127.0.0.1:1/, not a URL of the form {scheme}://user:password@host:port/"),
+        (
+            "http://me:hunter2@127.0.0.1:1/",
+            "is http://me:***@127.0.0.1:1/, not a URL of the form {scheme}://user:password@host:port/",
+        ),
         ("{scheme}://me:hunter2@127.0.0.1/", "not a URL of the form"),
         ("{scheme}://me:hunter2@127.0.0.1:port/?password=hunter2", "is not a URL of the form"),
         ("hunter2", "not a URL of the form"),

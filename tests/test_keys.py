@@ -28,6 +28,10 @@ def test_equal_settings_share_a_pool_whatever_the_alias(make_wrapper):
     assert one.find_pool() is other.find_pool()
 
 
+def test_options_that_mean_the_same_share_a_pool(make_wrapper):
+    assert make_wrapper(POOL_SIZE="7", PRE_PING="yes").find_pool() is make_wrapper(POOL_SIZE=7.0).find_pool()
+
+
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_settings_that_differ_have_pools_of_their_own(make_wrapper, change):
     assert make_wrapper().find_pool() is not make_wrapper(**change).find_pool()

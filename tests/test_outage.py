@@ -60,6 +60,15 @@ def test_only_one_tries_at_a_time():
     assert outage.wait_turn(clock.now + 1, no_idle)
 
 
+def test_who_has_no_time_to_wait_may_try_when_an_attempt_is_due():
+    clock = Clock()
+    outage = Outage(clock)
+    outage.failed(OSError("away"))
+    assert not outage.wait_turn(clock.now, no_idle)
+    clock.now += FIRST_PAUSE
+    assert outage.wait_turn(clock.now, no_idle)
+
+
 def test_an_idle_connection_ends_the_wait():
     outage = Outage(Clock())
     outage.failed(OSError("away"))
@@ -74,9 +83,7 @@ def test_a_success_lets_all_who_wait_go_on():
     clock.now += 1
     assert outage.wait_turn(clock.now + 1, no_idle)
     results = []
-    threads = [
-        threading.Thread(target=lambda: results.append(outage.wait_turn(clock.now + 30, no_idle))) for _ in range(5)
-    ]
+    threads = [threading.Thread(target=lambda: results.append(outage.wait_turn(clock.now + 30, no_idle))) for _ in range(5)]
     for thread in threads:
         thread.start()
     outage.ended()

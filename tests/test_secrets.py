@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging
@@ -17,6 +18,7 @@ from django_sqla_pool import PoolTimeout, registry
 from tests.support import people
 from tests.support.aliases import more_aliases
 from tests.support.sessions import session_id
+from tests.support.threads import wait_until
 
 PASSWORD, WRONG = "hush-7f3a", "hush-9c1b"
 SECRET = "hush-"  # in both
@@ -122,13 +124,23 @@ def test_no_representation_shows_it(make_wrapper, credentials):
     wrapper = make_wrapper(**credentials)
     wrapper.ensure_connection()
     pool = wrapper.find_pool()
-    key = registry.PoolKey.of(type(wrapper), wrapper.settings_dict, (True, "UTC"))
+    key = registry.PoolKey.of(type(wrapper), wrapper.settings_dict, (True, "UTC"), wrapper.alias)
     user = credentials["USER"]
     for shown in (key, pool, pool.snapshot(), pool.options, pool.opener, wrapper, wrapper._lease):
         assert SECRET not in f"{shown!r} {shown!s} {shown:}"
     assert f"user={user!r}" in repr(key), "it hides no more than it has to"
     assert f"{wrapper.vendor}://{user}@" in pool.snapshot().name
     assert SECRET not in json.dumps(pool.snapshot().as_dict())
+
+
+def test_no_object_of_the_package_shows_it(make_wrapper, credentials):
+    """Error pages and reports show the local variables of every frame."""
+    wrapper = make_wrapper(**credentials)
+    wrapper.ensure_connection()
+    wait_until(lambda: wrapper.find_pool() and registry._seen)  # the cache of settings, which the housekeeper may empty
+    ours = [thing for thing in gc.get_objects() if str(type(thing).__module__).startswith("django_sqla_pool")]
+    assert {"Pool", "PoolKey", "PoolOptions", "Lease"} <= {type(thing).__name__ for thing in ours}
+    assert [type(thing) for thing in ours if SECRET in repr(thing)] == []
 
 
 def test_neither_check_nor_poolstatus_prints_it(alias, credentials):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.servers import ServerError, packages
 from tests.servers.packages import Need
-from tests.servers.running import STATE, running
+from tests.servers.running import STATE, named_by_the_user, running
 
 from .environments import Environment, corners, matrix
 from .interpreters import Interpreter, find
@@ -81,6 +81,7 @@ class Session:
     def _prepare(self, names: list[str], with_servers: bool = True) -> Tools:
         needs = list(_python_needs(self.interpreters, self.chosen))
         if with_servers:
+            named_by_the_user()  # now rather than in a minute, when the environments are made
             needs += [*packages.server_needs(), *packages.build_needs()]
         packages.provide(needs)
         WORK.mkdir(exist_ok=True)

@@ -7,8 +7,9 @@ A test that stops, kills or configures a server starts one of its own:
     with PostgreSQL(settings={"max_connections": "10"}) as server:
         server.restart("immediate")
 
-machine <- home <- server <- postgresql, mariadb <- running; packages installs what is missing; named looks at servers
-named by the user; keeper clears away after an owner that was killed; command runs a command and ends it.
+machine, processes <- home <- server <- postgresql, mariadb <- running; packages (with services) installs what is missing;
+named looks at servers named by the user; command runs a command and ends it; the keeper has clearing.py end what the owner,
+being killed, could not.
 """
 
 from .machine import ServerError

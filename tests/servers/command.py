@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
-from . import machine
+from . import keeper, processes
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -51,6 +51,7 @@ def run(words: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], N
     """
     output = None if on_line is None else subprocess.PIPE
     process = subprocess.Popen(words, env=env, stdout=output, stderr=None if output is None else subprocess.STDOUT)
+    keeper.watch(process.pid)
     try:
         if process.stdout is not None and on_line is not None:
             for line in process.stdout:
@@ -62,6 +63,7 @@ def run(words: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], N
             on_line(rest.decode(errors="replace"))
         raise
     finally:
+        keeper.forget(process.pid)
         if process.stdout is not None:
             process.stdout.close()
     return status if status >= 0 else 128 - status
@@ -77,7 +79,7 @@ def _end(process: subprocess.Popen[bytes], signum: int) -> bytes:
         try:
             return process.communicate(timeout=GRACE_SECONDS)[0] or b""
         except subprocess.TimeoutExpired:
-            for pid in [*machine.descendants(process.pid), process.pid]:
-                machine.send(pid, harsher)
+            for pid in [*processes.descendants(process.pid, spare=keeper.MODULE), process.pid]:
+                processes.send(pid, harsher)
     process.wait(GRACE_SECONDS)
     return b""

@@ -94,35 +94,5 @@ def free_port() -> int:
     raise ServerError(f"none of 100 ports tried on 127.0.0.1 between {ports[0]} and {ports[-1]} is free")
 
 
-def is_running(pid: int) -> bool:
-    """Tell whether a process exists and is not merely waiting to be reaped."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return False
-    return state not in "ZX"
-
-
-def descendants(pid: int) -> list[int]:
-    """List the processes that this one has started, those that they have started, and so on."""
-    found: list[int] = []
-    for file in glob.glob(f"/proc/{pid}/task/*/children"):
-        try:
-            children = [int(word) for word in Path(file).read_text().split()]
-        except OSError:
-            continue  # the thread has ended meanwhile
-        for child in children:
-            found += [child, *descendants(child)]
-    return found
-
-
-def send(pid: int, signum: int) -> None:
-    """Send a signal to a process that may have ended already."""
-    try:
-        os.kill(pid, signum)
-    except ProcessLookupError:
-        return
-
-
 def _open_to_all(folder: Path) -> bool:
     return all(part.stat().st_mode & 0o001 for part in (folder.resolve(), *folder.resolve().parents))

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from . import machine
+from . import machine, processes
 from .home import Home
 from .machine import ServerError
 
@@ -142,14 +142,14 @@ class Server:
         """End the server and its helper processes as a power cut would; start() then recovers the data."""
         if self._process is None:
             return
-        pids = machine.descendants(self._process.pid)
+        pids = processes.descendants(self._process.pid)
         self._process.kill()
         self._process.wait()
         self._process = None
         deadline = time.monotonic() + self.stop_seconds
-        while pids := [pid for pid in pids if machine.is_running(pid)]:
+        while pids := [pid for pid in pids if processes.is_running(pid)]:
             for pid in pids:
-                machine.send(pid, signal.SIGKILL)
+                processes.send(pid, signal.SIGKILL)
             if time.monotonic() > deadline:
                 raise ServerError(f"{self}: processes {pids} survive SIGKILL")
             time.sleep(0.01)  # they are not our children: there is nothing to wait on

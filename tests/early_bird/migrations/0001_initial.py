@@ -4,5 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     initial = True
     operations = [
-        migrations.CreateModel("Note", [("id", models.BigAutoField(primary_key=True)), ("text", models.CharField(max_length=100))])
+        migrations.CreateModel(
+            "Note", [("id", models.BigAutoField(primary_key=True)), ("text", models.CharField(max_length=100))]
+        )
     ]
