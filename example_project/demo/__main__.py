@@ -6,13 +6,15 @@ if sys.version_info < (3, 10):  # said before any newer syntax is read
     sys.exit("demo: Python 3.10 or newer is needed, this is %d.%d; name one: make demo PYTHON=python3.12" % sys.version_info[:2])
 
 import os
-
-from demo.cleanup import Cleanup
-from demo.environment import PYTHON, prepare
-from demo.options import check_url, parse
+import signal
 
 
 def main():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing has been begun: until Cleanup takes over, Ctrl-C needs no word
+    from demo.cleanup import Cleanup
+    from demo.environment import PYTHON, prepare
+    from demo.options import check_url, parse
+
     parse(sys.argv[1:])
     url = os.environ.get("DATABASE_URL", "")
     cleanup = Cleanup()

@@ -58,8 +58,8 @@ def demo(options: argparse.Namespace, cleanup: Cleanup) -> None:
     django = _measure(site, server, cleanup, options.seconds, pooled=False)
     pooled = _measure(site, server, cleanup, options.seconds, pooled=True)
     print(f"\n{render(django, pooled)}\n", flush=True)
-    if not server.is_postgresql:
-        print("Connections are those of the whole server; what else it serves is among them.\n", flush=True)
+    for remark in server.remarks():
+        print(f"{remark}\n", flush=True)
     for result in (django, pooled):
         if result.figures.errors:
             raise Failure(f"{result.figures.errors} requests failed; the first: {result.figures.first_error}")

@@ -59,8 +59,8 @@ class Server:
                 "Check that it runs there and accepts this user and password; make demo without DATABASE_URL needs no server."
             ) from None
         version = ".".join(str(number) for number in connection.get_database_version())
-        driver = connection.Database.__name__  # type: ignore[attr-defined]
-        return f"{connection.display_name} {version}, through {driver}"
+        self._driver: str = connection.Database.__name__  # type: ignore[attr-defined]
+        return f"{connection.display_name} {version}, through {self._driver}"
 
     def create(self) -> None:
         """Make the database."""
@@ -101,6 +101,15 @@ class Server:
             if (latest := self._count()) != figure:
                 figure, since = latest, now
         return figure
+
+    def remarks(self) -> list[str]:
+        """What to know of the figures taken on this server."""
+        remarks = []
+        if not self.is_postgresql:
+            remarks.append("Connections are those of the whole server; what else it serves is among them.")
+        if self._driver == "pymysql":
+            remarks.append("PyMySQL reads the system's certificates for every connection; mysqlclient would gain less.")
+        return remarks
 
     def _count(self) -> int:
         if self.is_postgresql:
