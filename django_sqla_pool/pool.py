@@ -100,9 +100,16 @@ class Pool:
         now = self._clock()
         if now >= physical.expires_at:
             return "expired"
+        driver = physical.driver
+        if driver.is_answer_due:
+            try:
+                driver.read_answer()
+            except Exception as error:
+                log.debug("%s: the answer to a rollback did not come: %s", self.name, error)
+                return "dead"
         if not self.options.pre_ping:
             return None
-        liveness = physical.driver.probe()
+        liveness = driver.probe()
         if liveness is Liveness.DEAD:
             self._distrusted_at = now
             return "dead"
@@ -110,7 +117,7 @@ class Pool:
         if liveness is Liveness.QUIET and is_fresh:
             return None
         try:
-            physical.driver.ping()
+            driver.ping()
         except Exception as error:
             log.debug("%s: ping failed: %s", self.name, error)
             self._distrusted_at = now

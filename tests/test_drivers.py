@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import types
 
 import pytest
 from django.db import connections
 
 from django_sqla_pool import pooled
-from django_sqla_pool.drivers import Liveness, driver_class
+from django_sqla_pool.drivers import Liveness, driver_class, mysql, native
 from tests.support.sessions import session_id
 from tests.test_borrowers import assert_untouched, execute, table  # noqa: F401  (a fixture)
 from tests.test_round_trips import make_proxied, measured, one_select, proxy  # noqa: F401  (fixtures)
@@ -58,8 +59,6 @@ def test_a_connection_closed_while_idle_is_not_lent(wrapper):
 def without_status(monkeypatch):
     """mysqlclient as it is when linked with MySQL's own library, which does not show the status word."""
     if connections["mysql"].Database.__name__ == "MySQLdb":
-        from django_sqla_pool.drivers import mysql
-
         monkeypatch.setattr(mysql.Native, "has_status", False)
 
 
@@ -87,6 +86,20 @@ class TestMySQLWithoutTheStatusWord:
         one_select(wrapper)
         assert wrapper.find_pool().snapshot().opened == 1
 
+    def test_without_pre_ping_the_answer_is_read_as_well(self, make_wrapper):
+        wrapper = make_wrapper(PRE_PING=False)
+        session = session_id(wrapper)
+        for _ in range(3):
+            wrapper.close()
+            assert session_id(wrapper) == session
+
+    def test_an_answer_that_does_not_come_costs_the_connection(self, wrapper, observer):
+        session = session_id(wrapper)
+        observer.kill(session)
+        wrapper.close()
+        assert session_id(wrapper) != session
+        assert sum(wrapper.find_pool().snapshot().closed.values()) == 1
+
     def test_the_answer_to_the_rollback_is_the_liveness_check(self, make_wrapper, observer):
         wrapper = make_wrapper(PING_AFTER=1e6)
         session = session_id(wrapper)
@@ -110,3 +123,63 @@ class TestMySQLWithoutTheStatusWord:
         session = session_id(wrapper)
         wrapper.close()
         assert session_id(wrapper) == session
+
+    def test_the_status_word_is_not_made_up(self, wrapper):
+        wrapper.ensure_connection()
+        native = getattr(wrapper._lease.physical.driver, "_native", None)
+        if native is not None:
+            native._get_info = None
+            with pytest.raises(mysql.ResetFailed, match="does not tell"):
+                native.status()
+
+
+def test_a_connection_that_mysqlclient_does_not_open_up_has_no_native_side(monkeypatch):
+    monkeypatch.setattr(native.sys, "modules", {"MySQLdb._mysql": types.SimpleNamespace(__file__=None)})
+    assert native.Native.of(object()) is None
+
+
+@pytest.mark.parametrize("alias", ["mysql"])
+def test_a_session_that_cannot_be_reset_costs_the_connection(make_wrapper, monkeypatch):
+    wrapper = make_wrapper(RESET="session")
+    session = session_id(wrapper)
+    driver = wrapper._lease.physical.driver
+    if hasattr(driver, "_native"):
+        driver._native.reset_connection = lambda: True  # as mysql_reset_connection() says that it failed
+    else:
+        driver.connection._sock.shutdown(socket.SHUT_RDWR)
+    wrapper.close()
+    assert session_id(wrapper) != session
+    assert wrapper.find_pool().snapshot().closed == {"reset failed": 1}
+
+
+@pytest.mark.parametrize("alias", ["mysql"])
+def test_a_reset_session_has_what_the_options_ask_for_at_the_start(make_wrapper):
+    options = {"sql_mode": "ANSI", "init_command": "SET @greeting = 'hello'"}
+    wrapper = make_wrapper(RESET="session", OPTIONS=options)
+    for _ in range(2):
+        with wrapper.cursor() as cursor:
+            cursor.execute("SELECT @@sql_mode LIKE '%%ANSI%%', @greeting, @@character_set_client")
+            assert cursor.fetchone() == (1, "hello", "utf8mb4")
+            cursor.execute("SET SESSION sql_mode = '', @greeting = 'bye', NAMES latin1")
+        wrapper.close()
+    assert wrapper.find_pool().snapshot().opened == 1
+
+
+@pytest.mark.parametrize("alias", ["mysql"])
+def test_a_session_without_a_database_is_reset_as_well(make_wrapper):
+    wrapper = make_wrapper(RESET="session", NAME="")
+    session = session_id(wrapper)
+    wrapper.close()
+    assert session_id(wrapper) == session
+
+
+def test_a_ping_leaves_manual_transaction_management_as_it_is(make_wrapper):
+    wrapper = make_wrapper(AUTOCOMMIT=False, PING_AFTER=0)
+    session = session_id(wrapper)
+    wrapper.close()
+    wrapper.ensure_connection()
+    driver = wrapper._lease.physical.driver
+    assert driver.is_idle(False), "the ping has begun a transaction"
+    assert wrapper.get_autocommit() is False
+    assert session_id(wrapper) == session
+    wrapper.rollback()

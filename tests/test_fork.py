@@ -113,6 +113,15 @@ def _query_and_leave(wrapper):
     sys.exit(0)
 
 
+def test_a_lease_without_an_owner_is_the_parents_as_well(wrapper, observer):
+    pool = wrapper.find_pool()
+    with pool.checkout() as lease:
+        in_child(lease.close)
+        driver = lease.physical.driver
+        driver.ping()
+        assert pool.snapshot().in_use == 1
+
+
 def test_a_lease_that_the_parent_holds_is_not_given_back_in_the_child(wrapper, observer):
     with assert_undisturbed(wrapper, observer):
         lease = wrapper._lease

@@ -67,6 +67,22 @@ def test_options_that_have_no_hash_or_copy_are_told_apart(make_wrapper):
     assert wrapper.find_pool() is not other.find_pool()
 
 
+def test_an_option_without_a_hash_stands_for_itself(make_wrapper):
+    class Unhashable:
+        __hash__ = None
+
+        def __eq__(self, other):
+            return self is other
+
+    one, other = Unhashable(), Unhashable()
+
+    def pool(value):
+        return make_wrapper(OPTIONS={"option": value, "several": {1, 2}}).find_pool()
+
+    assert pool(one) is pool(one)
+    assert pool(one) is not pool(other)
+
+
 def test_a_changed_name_never_meets_an_old_connection(wrapper, observer):
     database = f"{wrapper.settings_dict['NAME']}_other"
     observer.query(f"DROP DATABASE IF EXISTS {database}")

@@ -303,6 +303,30 @@ def test_an_interrupt_while_opening_gives_the_place_back(make_pool, monkeypatch)
         assert figures(pool) == (1, 0, {})
 
 
+def test_an_interrupt_while_a_connection_is_probed_gives_the_place_back(make_pool, monkeypatch):
+    pool = make_pool(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0)
+    lend(pool, 1)
+    (physical,) = pool._queue.physicals
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(physical.driver, "probe", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        pool.checkout()
+    with pool.checkout():
+        assert figures(pool) == (1, 0, {"dead": 1})
+
+
+def test_an_owner_that_cannot_be_watched_costs_no_place(make_pool):
+    pool = make_pool(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0)
+    for _ in range(2):
+        with pytest.raises(TypeError, match="weak reference"):
+            pool.checkout(5)
+    with pool.checkout():
+        assert figures(pool) == (1, 0, {"abandoned": 2})
+
+
 def test_an_interrupt_while_a_connection_is_reset_never_lets_it_be_lent_as_it_is(make_pool, observer, monkeypatch):
     pool = make_pool(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0)
     lease = pool.checkout()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 
 import pytest
@@ -115,3 +116,46 @@ def test_a_semaphore_in_use_cannot_be_closed(limit):
     assert semaphore.close()
     with pytest.raises(Closed):
         semaphore.acquire(0)
+
+
+def test_a_place_handed_over_just_before_an_interrupt_is_passed_on():
+    semaphore = FairSemaphore(1)
+    semaphore.acquire(0)
+
+    def hand_over_and_interrupt(*_):
+        semaphore.release()  # to the one who waits: this very thread
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, hand_over_and_interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            semaphore.acquire(30)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert semaphore.acquire(0), "nobody has it"
+
+
+def test_a_place_handed_over_at_the_very_end_of_the_wait_is_taken():
+    semaphore = FairSemaphore(1)
+    semaphore.acquire(0)
+    results = []
+    thread = threading.Thread(target=lambda: results.append(semaphore.acquire(0.01)))
+    thread.start()
+    wait_for_line(semaphore, 1)
+    with semaphore._lock:  # its time is up, and it wants to leave the line
+        tick = threading.Event()
+        while "_leave_line" not in {frame.f_code.co_name for frame in _stack(thread)}:
+            tick.wait(0.001)
+            assert thread.is_alive()
+        semaphore._line.popleft().release()  # as release() does, which has come first
+    thread.join(30)
+    assert results == [True]
+    assert not semaphore.acquire(0)
+
+
+def _stack(thread):
+    frame = sys._current_frames().get(thread.ident)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 from django.db import ProgrammingError, connections, transaction
+from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.signals import connection_created
 
 from django_sqla_pool import housekeeper
@@ -199,6 +200,51 @@ def test_a_health_check_that_fails_replaces_the_connection(make_wrapper, observe
     observer.kill(session)
     assert session_id(wrapper) != session
     assert wrapper.find_pool().snapshot().closed == {"dead": 1}
+
+
+def test_a_health_check_that_succeeds_keeps_the_connection(make_wrapper):
+    wrapper = make_wrapper(CONN_MAX_AGE=None, CONN_HEALTH_CHECKS=True)
+    session = session_id(wrapper)
+    wrapper.close_if_unusable_or_obsolete()
+    assert session_id(wrapper) == session
+
+
+def test_a_wrapper_that_is_not_pooled_has_no_pool_to_close(alias):
+    unpooled = type(connections[alias])(connections[alias].settings_dict, NO_DB_ALIAS)
+    unpooled.close_pool()
+    assert unpooled.find_pool() is None
+
+
+def test_a_connection_that_cannot_be_set_up_is_closed(make_wrapper, observer):
+    plain = make_wrapper()
+
+    class Failing(type(plain)):
+        def init_connection_state(self):
+            super().init_connection_state()
+            with self.cursor() as cursor:
+                cursor.execute("SELECT * FROM nowhere")
+
+    before = observer.sessions()
+    wrapper = Failing(plain.settings_dict, plain.alias)
+    for _ in range(3):
+        with pytest.raises(ProgrammingError, match="nowhere"):
+            wrapper.ensure_connection()
+    observer.wait_until_gone(observer.sessions() - before)
+    figures = wrapper.find_pool().snapshot()
+    assert (figures.in_use, figures.idle, figures.opened) == (0, 0, 0)
+
+
+def test_a_job_that_fails_does_not_end_the_housekeeper(wrapper, caplog):
+    wrapper.ensure_connection()  # so that it runs
+    done = threading.Event()
+
+    def fail():
+        raise LookupError("a job's bug")
+
+    housekeeper.submit(fail)
+    housekeeper.submit(done.set)
+    assert done.wait(10)
+    assert "a job's bug" in caplog.text
 
 
 def test_the_cursor_for_creating_databases_bypasses_the_pool(wrapper, observer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import abc
 import enum
 import select
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class ResetFailed(Exception):
 _CLOSED = select.POLLHUP | select.POLLERR | select.POLLNVAL | getattr(select, "POLLRDHUP", 0)
 
 
-class Driver:
+class Driver(abc.ABC):
     """One connection, as its driver wants it handled.
 
     ``connection`` is the driver's own object; ``autocommit`` what Django's settings ask for. ``reset()`` and ``ping()``
@@ -52,9 +52,9 @@ class Driver:
         """Return the descriptor of the connection's socket."""
         return int(self.connection.fileno())
 
+    @abc.abstractmethod
     def is_closed(self) -> bool:
         """Tell whether the driver itself has closed the connection, or knows that it is lost."""
-        raise NotImplementedError
 
     def probe(self) -> Liveness:
         """Look at the socket, without a round trip (about 1 µs)."""
@@ -65,13 +65,13 @@ class Driver:
             return Liveness.QUIET
         return Liveness.DEAD if events[0][1] & _CLOSED else Liveness.SUSPICIOUS
 
+    @abc.abstractmethod
     def ping(self) -> None:
         """Ask the server for a sign of life: one round trip that leaves the transaction state as it is."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def is_idle(self, had_errors: bool) -> bool:
         """Tell whether it is proven, without a round trip, that no transaction is open and no result half-read."""
-        raise NotImplementedError
 
     def reset(self, had_errors: bool) -> None:
         """Roll back what is open and restore autocommit; no round trip where is_idle() proves it needless.
@@ -84,31 +84,31 @@ class Driver:
                 raise ResetFailed("still in a transaction after a rollback")
         self.restore_autocommit()
 
+    is_answer_due = False  # True: reset() has sent something, and left its answer to be read by read_answer()
+
+    def read_answer(self) -> None:  # noqa: B027  (most drivers leave no answer)
+        """Read the answer that is due; the connection must not be used before."""
+
     def rollback(self) -> None:
         """Roll back, whoever began the transaction and however."""
         self.connection.rollback()
 
+    @abc.abstractmethod
     def restore_autocommit(self) -> None:
         """Set autocommit to what the settings ask for, if it is not."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def reset_session(self) -> None:
         """Bring the whole session back to what it was when the driver's ``connect()`` had returned.
 
         Only outside a transaction. What Django does after connecting has to be done again.
         """
-        raise NotImplementedError
 
-    def close(self) -> None:
-        """Close the connection. Never raises: there is nobody who could do anything about it."""
-        with contextlib.suppress(Exception):
-            self.connection.close()
-
+    @abc.abstractmethod
     def is_disconnect(self, error: BaseException) -> bool:
         """Tell whether an error means that this connection is lost."""
-        raise NotImplementedError
 
     @staticmethod
+    @abc.abstractmethod
     def is_refusal(error: BaseException) -> bool:
         """Tell whether a failed open may succeed a moment later: the server is away, starting, stopping or full."""
-        raise NotImplementedError

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import abc
 import socket
 from collections.abc import Mapping
 from typing import Any
 
-from .base import Driver, Liveness, ResetFailed
+from .base import Driver, ResetFailed
 from .native import Native
 
 __all__ = ["MySQLClient", "PyMySQL"]
@@ -26,9 +27,9 @@ class _MySQL(Driver):
     wrapper_attributes = ("isolation_level", "mysql_server_data")
     facts = ("mysql_server_data",)
 
+    @abc.abstractmethod
     def status(self) -> int:
         """Return the server's status word, as of the last answer that carried one."""
-        raise NotImplementedError
 
     def is_idle(self, had_errors: bool) -> bool:
         if had_errors:
@@ -56,9 +57,9 @@ class _MySQL(Driver):
                 cursor.execute(parameters["init_command"])
         self.restore_autocommit()
 
+    @abc.abstractmethod
     def reset_connection(self) -> None:
         """Send COM_RESET_CONNECTION and read its answer."""
-        raise NotImplementedError
 
     def is_closed(self) -> bool:
         return not self.connection.open
@@ -80,7 +81,6 @@ class MySQLClient(_MySQL):
         super().__init__(connection, autocommit, parameters)
         self._native = Native.of(connection)
         self._has_status = self._native is not None and self._native.has_status
-        self._is_answer_due = False
 
     def status(self) -> int:
         if self._native is not None and self._has_status:
@@ -98,29 +98,19 @@ class MySQLClient(_MySQL):
         # MySQL's library shows only the autocommit bit. So ROLLBACK is sent now, which frees the locks now, and its
         # answer is read at the next checkout, where it is the liveness check as well: nobody waits for it.
         self.connection.send_query(b"ROLLBACK")
-        self._is_answer_due = True
-
-    def probe(self) -> Liveness:
-        if self._is_answer_due:
-            try:
-                self._read_answer()
-            except Exception:
-                return Liveness.DEAD
-        return super().probe()
+        self.is_answer_due = True
 
     def ping(self) -> None:
-        if self._is_answer_due:
-            self._read_answer()
         self.connection.ping()
 
     def reset_connection(self) -> None:
-        if self._is_answer_due:
-            self._read_answer()
+        if self.is_answer_due:
+            self.read_answer()
         if self._native is None or self._native.reset_connection():
             raise ResetFailed("the client library can't reset the connection")
 
-    def _read_answer(self) -> None:
-        self._is_answer_due = False
+    def read_answer(self) -> None:
+        self.is_answer_due = False
         self.connection.read_query_result()
         self.restore_autocommit()
 
