@@ -25,6 +25,10 @@ __all__ = ["ConnectionQueue"]
 _PHYSICAL = "django_sqla_pool"  # the key of our own entry in SQLAlchemy's info dict of a connection
 
 
+class _NotTried(Exception):
+    """The time was up before it was this thread's turn."""
+
+
 class _Idle(QueueCommon[ConnectionPoolEntry]):
     """The idle connections: a deque, whose single operations are atomic, without the conditions to wait at."""
 
@@ -58,9 +62,7 @@ class ConnectionQueue(QueuePool):
     def __init__(self, opener: Opener, options: PoolOptions, counters: Counters, clock: Callable[[], float]) -> None:
         super().__init__(
             self._open,  # type: ignore[arg-type]  # their protocol names the argument
-            pool_size=options.limit or 0,  # 0: no limit
-            max_overflow=0,
-            timeout=0,
+            pool_size=0,  # no limit here: the pool's places are the limit
             use_lifo=options.use_lifo,
             # pool.py resets, pings and recycles: on a monotonic clock, and without a round trip where it can.
             reset_on_return=None,
@@ -96,14 +98,17 @@ class ConnectionQueue(QueuePool):
         """
         give_up_at: float | None = None
         while True:
-            error = self._outage.error
-            if error is not None and self._options.connect_retry:
-                if give_up_at is None:
-                    give_up_at = min(deadline, self._clock() + self._options.connect_retry)
-                if not self._outage.wait_turn(give_up_at, self._has_idle):
-                    raise type(error)(*error.args) from error  # a copy: the original belongs to another thread
             try:
+                error = self._outage.error
+                if error is not None and self._options.connect_retry:
+                    if give_up_at is None:
+                        give_up_at = min(deadline, self._clock() + self._options.connect_retry)
+                    if not self._outage.wait_turn(give_up_at, self._has_idle):
+                        raise _NotTried
                 record = self._do_get()
+            except _NotTried:
+                assert error is not None
+                raise type(error)(*error.args) from error  # a copy: the original belongs to another thread
             except BaseException as failure:
                 if not self._opener.is_refusal(failure):
                     self._outage.ended()  # the server has answered, or nobody asked it

@@ -59,7 +59,9 @@ class PoolOptions:
     """The validated POOL_OPTIONS of one alias. All times are seconds."""
 
     pool_size: int = option(
-        5, "Connections kept while nobody uses them. 0: none is kept, and their number has no limit.", minimum=0
+        5,
+        "Connections kept while nobody uses them. 0: none is kept beyond IDLE_TIMEOUT, and their number has no limit.",
+        minimum=0,
     )
     max_overflow: int = option(10, "How many more may exist at once. -1: no limit.", minimum=0, also=-1)
     timeout: float = option(30.0, "Longest wait for a connection.", minimum=0, unit="s")

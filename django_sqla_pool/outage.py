@@ -21,8 +21,10 @@ class Outage:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        # _changed guards all that follows; it is notified whenever a waiter has reason to look again.
-        self._changed = threading.Condition(threading.Lock())
+        # _lock guards all that follows; _changed is notified whenever a waiter has reason to look again. The lock is taken
+        # by itself: Condition.__enter__ is Python code, and an interrupt inside it would leave the lock taken.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self.error: BaseException | None = None  # why the last attempt failed; None: the server is not known to be away
         self._is_somebody_trying = False
         self._next_attempt = 0.0
@@ -30,7 +32,7 @@ class Outage:
 
     def wait_turn(self, until: float, has_idle: Callable[[], bool]) -> bool:
         """Wait until the caller may try, the server is back, or a connection has come in; false if ``until`` passed."""
-        with self._changed:
+        with self._lock:
             while self.error is not None and not has_idle():
                 now = self._clock()
                 # Before the deadline is looked at: who has no time to wait (TIMEOUT 0) may be the only one who ever comes.
@@ -45,7 +47,7 @@ class Outage:
 
     def failed(self, error: BaseException) -> None:
         """Note that an attempt failed because the server is away."""
-        with self._changed:
+        with self._lock:
             self.error = error
             self._is_somebody_trying = False
             self._next_attempt = self._clock() + self._pause
@@ -54,7 +56,7 @@ class Outage:
 
     def ended(self) -> None:
         """Note that the server answered: everybody may try."""
-        with self._changed:
+        with self._lock:
             self.error = None
             self._is_somebody_trying = False
             self._pause = FIRST_PAUSE
@@ -62,11 +64,11 @@ class Outage:
 
     def pass_turn(self) -> None:
         """Leave the attempt to somebody else."""
-        with self._changed:
+        with self._lock:
             self._is_somebody_trying = False
             self._changed.notify_all()
 
     def wake(self) -> None:
         """Let those who wait look for a connection that has come in."""
-        with self._changed:
+        with self._lock:
             self._changed.notify_all()

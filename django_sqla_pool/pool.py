@@ -19,7 +19,7 @@ from .errors import PoolTimeout
 from .lease import Lease, Owner
 from .options import PoolOptions
 from .physical import Opener, Physical
-from .semaphore import FairSemaphore
+from .semaphore import Closed, FairSemaphore
 from .snapshot import Counters, Snapshot
 
 __all__ = ["Pool"]
@@ -90,6 +90,9 @@ class Pool:
             if reason is None:
                 return physical
             self._discard(physical, reason)
+            # A new one that is disposed of before it is lent: nobody is to open one after the other for ever.
+            if physical.idle_since is None and self._clock() >= deadline:
+                raise self._timeout_error()
 
     def _find_fault(self, physical: Physical) -> str | None:
         """Say why a connection must not be lent, if so."""
@@ -138,13 +141,15 @@ class Pool:
             reason = lease.end_reason or self._reset(lease)
         finally:
             self._used_at = now = self._clock()
-            self._counters.count_checkin(lease.since - lease.arrived, now - lease.since)
-            if reason is None:
-                physical.idle_since = now
-                self._queue.put_back(physical)
-            else:
-                self._discard(physical, reason)
-            self._places.release()
+            try:
+                if reason is None:
+                    physical.idle_since = now
+                    self._queue.put_back(physical)
+                else:
+                    self._discard(physical, reason)
+            finally:
+                self._places.release()
+        self._counters.count_checkin(lease.since - lease.arrived, now - lease.since)
 
     def _reset(self, lease: Lease) -> str | None:
         """Undo what the borrower left behind; say why the connection must be closed, if so."""
@@ -209,7 +214,7 @@ class Pool:
     def _close_idle(self, fault: Callable[[Physical], str | None]) -> None:
         # With a place taken for each one that is being closed, nobody can open another before it is closed. If there
         # is no place, all connections are in use and none is idle.
-        while self._places.acquire(0):
+        while self._takes_place():
             try:
                 found = self._queue.take(fault)
                 if found is None:
@@ -217,6 +222,12 @@ class Pool:
                 self._discard(*found)
             finally:
                 self._places.release()
+
+    def _takes_place(self) -> bool:
+        try:
+            return self._places.acquire(0)
+        except Closed:
+            return False  # a retired pool has no connection
 
     def abandon(self) -> Iterator[Owner]:
         """In a forked child: make every inherited connection harmless, and yield the owners of the leases.

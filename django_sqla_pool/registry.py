@@ -21,6 +21,28 @@ __all__ = ["PoolKey", "dispose", "dispose_database", "pool_for", "snapshots"]
 
 Settings = dict[str, Any]
 
+# Settings of an alias that say nothing of its connections, or have a place of their own in the key. Any other may be one
+# that an engine of a third party reads while it connects.
+_NOT_OF_A_CONNECTION = frozenset(
+    {
+        "ATOMIC_REQUESTS",
+        "AUTOCOMMIT",
+        "CONN_HEALTH_CHECKS",
+        "CONN_MAX_AGE",
+        "DISABLE_SERVER_SIDE_CURSORS",
+        "ENGINE",
+        "HOST",
+        "NAME",
+        "PASSWORD",
+        "POOL_OPTIONS",
+        "PORT",
+        "SCHEMA",  # django-tenants: the tenant of the moment, whose search path it sets at each cursor
+        "TEST",
+        "TIME_ZONE",
+        "USER",
+    }
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PoolKey:
@@ -36,7 +58,7 @@ class PoolKey:
     password: str = dataclasses.field(repr=False)
     autocommit: bool
     time_zone: tuple[bool, str | None]
-    options: object = dataclasses.field(repr=False)  # may hold a password as well
+    options: object = dataclasses.field(repr=False)  # OPTIONS and all else; may hold a password as well
     pool_options: PoolOptions
 
     @classmethod
@@ -52,7 +74,7 @@ class PoolKey:
             password=str(settings["PASSWORD"] or ""),
             autocommit=settings["AUTOCOMMIT"],
             time_zone=time_zone,
-            options=_frozen(settings["OPTIONS"]),
+            options=_frozen({key: settings[key] for key in settings if key not in _NOT_OF_A_CONNECTION}),
             pool_options=parse(settings.get("POOL_OPTIONS"), alias),
         )
 
@@ -75,6 +97,7 @@ _MOST_SEEN = 1000  # settings dicts of copied wrappers come and go; a cache that
 # A password that changes and a tenant that comes once leave a pool behind. An hour: a quiet night on a small site is
 # allowed to end a pool's figures, a coffee break is not.
 _FORGET_AFTER = 3600.0
+_SHORTEST_PAUSE = 0.05
 
 _pid = os.getpid()
 _abandoned: list[Pool] = []  # the parent's pools, in a forked child: kept, for collecting a connection would close it
@@ -198,7 +221,8 @@ def _make_round() -> float | None:
     # What comes back from now on is due in the shortest IDLE_TIMEOUT at the earliest; nothing that is idle now is
     # due before the shortest of the pauses.
     pauses += [min(pool.options.idle_timeout, _positive(pool.options.recycle * 0.9)) for pool in _all_pools()]
-    return min(pauses, default=None)
+    # Not below: with an IDLE_TIMEOUT of microseconds there would be no end of rounds.
+    return max(_SHORTEST_PAUSE, min(pauses)) if pauses else None
 
 
 def _positive(seconds: float) -> float:

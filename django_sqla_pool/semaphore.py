@@ -25,7 +25,8 @@ class FairSemaphore:
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
         # _lock guards _taken, _line and _is_closed; held for a few instructions. If anybody waits, all places are taken.
-        self._lock = threading.Lock()
+        # An RLock: the garbage collector may run in between, and somebody's finaliser may close a connection.
+        self._lock = threading.RLock()
         self._taken = 0
         self._line: deque[threading.Lock] = deque()
         self._is_closed = False
@@ -40,16 +41,18 @@ class FairSemaphore:
 
         Raises: Closed - after a ``close()`` that succeeded.
         """
+        turn = None
+        if timeout > 0:
+            turn = threading.Lock()
+            turn.acquire()
         with self._lock:
             if self._is_closed:
                 raise Closed
             if self.limit is None or self._taken < self.limit:
                 self._taken += 1
                 return True
-            if timeout <= 0:
+            if turn is None:
                 return False
-            turn = threading.Lock()
-            turn.acquire()
             self._line.append(turn)
         try:
             has_turn = turn.acquire(timeout=timeout)

@@ -51,8 +51,9 @@ class Counters:
     """Sums that many threads add to."""
 
     def __init__(self) -> None:
-        # _lock guards all of them: += is no atomic operation. Nothing waits under it.
-        self._lock = threading.Lock()
+        # _lock guards all of them: += is no atomic operation. Nothing waits under it. An RLock: the garbage collector may
+        # run in between, and somebody's finaliser may close a connection.
+        self._lock = threading.RLock()
         self.opened = 0
         self.checkins = 0
         self.timeouts = 0

@@ -14,7 +14,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from django.conf import settings as django_settings
 from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
-from django.db.utils import DatabaseErrorWrapper
+from django.db.utils import DatabaseErrorWrapper, Error
 from django.utils.functional import cached_property
 
 from . import registry
@@ -57,6 +57,10 @@ def pooled(base: Wrapper) -> Wrapper:
         "creation_class": pooled_creation(base.creation_class),  # type: ignore[arg-type]
     }
     return type("DatabaseWrapper", (mixin, base), namespace)  # type: ignore[return-value]
+
+
+# The methods of Django's connect() in which an engine opens and sets up a connection.
+_HIDDEN = ("get_connection_params", "get_new_connection", "_set_autocommit", "init_connection_state")
 
 
 class _Pooled(BaseDatabaseWrapper):
@@ -108,9 +112,10 @@ class _Pooled(BaseDatabaseWrapper):
         hidden = self.__dict__
         hidden["get_connection_params"] = _nothing
         hidden["get_new_connection"] = lambda _: self._check_out(pool)
-        hidden["init_connection_state"] = _nothing
         # The pool lends connections with autocommit as the settings want it; setting it again costs psycopg 3 2 µs.
         hidden["_set_autocommit"] = _nothing
+        # The last of them before connection_created is sent: its receivers find the wrapper as it is.
+        hidden["init_connection_state"] = self._unhide
         try:
             super().connect()
         except BaseException:
@@ -119,8 +124,11 @@ class _Pooled(BaseDatabaseWrapper):
             self._give_back(None)
             raise
         finally:
-            del hidden["get_connection_params"], hidden["get_new_connection"]
-            del hidden["init_connection_state"], hidden["_set_autocommit"]
+            self._unhide()
+
+    def _unhide(self) -> None:
+        for name in _HIDDEN:
+            self.__dict__.pop(name, None)
 
     def _check_out(self, pool: Pool | None) -> Any:
         lease = None
@@ -260,7 +268,8 @@ class _ErrorWrapper(DatabaseErrorWrapper):
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
         if exc_type is None:
             return
-        if issubclass(exc_type, self.wrapper.Database.Error):
+        # Django's own as well: its MySQL engine turns some of the driver's errors into them before they come here.
+        if issubclass(exc_type, (self.wrapper.Database.Error, Error)):
             self.wrapper._note_error(exc_value)
         super().__exit__(exc_type, exc_value, traceback)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import Error, connections
+from django.db import Error, IntegrityError, connections
 
 from tests.support.sessions import session_id
 
@@ -109,6 +109,51 @@ def test_a_procedure_that_opens_a_transaction_and_fails(wrapper, observer, table
         execute(wrapper, "CALL open_and_fail()")
     wrapper.close()
     assert_untouched(wrapper, observer, session)
+
+
+@pytest.mark.parametrize("alias", ["mysql"])
+def test_a_procedure_that_fails_in_a_way_that_django_translates_by_itself(wrapper, observer, table):
+    observer.query("DROP PROCEDURE IF EXISTS open_and_overflow")
+    observer.query(
+        "CREATE PROCEDURE open_and_overflow() BEGIN START TRANSACTION; INSERT INTO numbers VALUES (1);"
+        " SELECT CAST(1 AS UNSIGNED) - 2; END"
+    )
+    session = session_id(wrapper)
+    with pytest.raises(IntegrityError, match="1690"):
+        execute(wrapper, "CALL open_and_overflow()")
+    wrapper.close()
+    assert_untouched(wrapper, observer, session)
+
+
+@pytest.mark.parametrize("alias", ["default"])
+def test_a_transaction_block_of_psycopg_that_was_never_left(wrapper):
+    if wrapper.Database.__name__ == "psycopg2":
+        wrapper.ensure_connection()
+        assert not hasattr(wrapper.connection, "transaction"), "psycopg2 has no such blocks"
+        return
+    session = session_id(wrapper)
+    block = wrapper.connection.transaction()
+    block.__enter__()
+    execute(wrapper, "COMMIT")
+    wrapper.close()
+    assert session_id(wrapper) != session
+    assert wrapper.find_pool().snapshot().closed == {"reset failed": 1}
+
+
+@pytest.mark.parametrize("alias", ["default"])
+def test_reset_session_and_what_is_set_on_the_drivers_object(make_wrapper):
+    wrapper = make_wrapper(RESET="session")
+    session = session_id(wrapper)
+    if wrapper.Database.__name__ == "psycopg2":
+        wrapper.connection.set_client_encoding("LATIN1")
+    else:
+        wrapper.connection.read_only = True
+    wrapper.close()
+    assert session_id(wrapper) != session
+    with wrapper.cursor() as cursor:
+        cursor.execute("SELECT %s", ["é"])
+        assert cursor.fetchone() == ("é",)
+    assert wrapper.find_pool().snapshot().closed == {"reset failed": 1}
 
 
 @pytest.mark.parametrize("alias", ["mysql"])

@@ -18,6 +18,7 @@ CHANGES = [
     {"TIME_ZONE": "Asia/Tokyo"},
     {"AUTOCOMMIT": False},
     {"OPTIONS": {"connect_timeout": 7}},
+    {"SHARD": "a setting of somebody's own engine"},
     {"TIMEOUT": 29.0},
 ]
 
@@ -240,6 +241,22 @@ def test_a_pool_that_nobody_uses_any_more_is_forgotten(make_wrapper):
     assert wrapper.find_pool() is pool, "it was used a moment ago"
     registry.forget_unused(0)
     assert wrapper.find_pool() is not pool
+
+
+def test_a_forgotten_pool_can_be_disposed_of(wrapper):
+    pool = wrapper.find_pool()
+    assert pool.retire(0)
+    pool.dispose()
+    pool.sweep()
+    assert pool.snapshot().opened == 0
+
+
+def test_the_housekeeper_rests_between_its_rounds(make_wrapper):
+    from django_sqla_pool import registry
+
+    wrapper = make_wrapper(IDLE_TIMEOUT=1e-6, RECYCLE=1e-6)
+    wrapper.ensure_connection()
+    assert registry._make_round() >= 0.05
 
 
 def test_a_wrapper_that_has_found_its_pool_just_before_it_was_forgotten_gets_the_next_one(make_wrapper, monkeypatch):

@@ -277,6 +277,22 @@ def test_the_limit_holds_through_dispose(make_pool):
     assert figures(pool) == (0, 1, {"disposed": 1})
 
 
+def test_a_pool_that_is_disposed_of_all_the_time_is_an_error_when_the_time_is_up(make_pool, clock, monkeypatch):
+    pool = make_pool(TIMEOUT=5)
+    original = pool.opener.open
+
+    def open_and_dispose():
+        driver = original()
+        clock.now += 1
+        pool.dispose()
+        return driver
+
+    monkeypatch.setattr(pool.opener, "open", open_and_dispose)
+    with pytest.raises(PoolTimeout):
+        pool.checkout()
+    assert figures(pool) == (0, 0, {"disposed": 5})
+
+
 def test_a_failed_open_gives_its_place_back(make_pool, monkeypatch):
     pool = make_pool(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0)
     with monkeypatch.context() as patch:

@@ -154,6 +154,21 @@ def test_a_place_handed_over_at_the_very_end_of_the_wait_is_taken():
     assert not semaphore.acquire(0)
 
 
+def test_a_finaliser_may_give_a_place_back_while_its_thread_is_in_here():
+    semaphore = FairSemaphore(1)
+    semaphore.acquire(0)
+
+    def collect_garbage_in_the_middle():
+        with semaphore._lock:
+            semaphore.release()
+
+    thread = threading.Thread(target=collect_garbage_in_the_middle, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert semaphore.acquire(0)
+
+
 def _stack(thread):
     frame = sys._current_frames().get(thread.ident)
     while frame is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import threading
+from contextlib import suppress
 
 import pytest
 from django.db import ProgrammingError, connections, transaction
@@ -63,6 +64,28 @@ def test_connection_created_is_sent_at_every_checkout_and_for_nothing_else(wrapp
     finally:
         connection_created.disconnect(receive)
     assert seen == [wrapper, wrapper]
+
+
+def test_atomic_in_a_receiver_is_a_transaction(wrapper, observer):
+    observer.query("DROP TABLE IF EXISTS visits")
+    observer.query("CREATE TABLE visits (n integer)")
+
+    def visit(connection, **kwargs):
+        with suppress(LookupError), _as_connection(connection), transaction.atomic(using=connection.alias):
+            with connection.cursor() as cursor:
+                cursor.execute("INSERT INTO visits VALUES (1)")
+            raise LookupError
+
+    connection_created.connect(visit)
+    try:
+        for _ in range(2):  # on a connection that was opened for it, and on one that was idle
+            wrapper.ensure_connection()
+            wrapper.close()
+    finally:
+        connection_created.disconnect(visit)
+    assert observer.query("SELECT count(*) FROM visits")[0][0] == 0
+    wrapper.find_pool().dispose()
+    observer.query("DROP TABLE visits")
 
 
 def test_what_connecting_sets_on_a_wrapper_every_borrower_has(make_wrapper):

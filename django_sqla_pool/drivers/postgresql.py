@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
+from typing import Any
 
 from .base import Driver, Liveness, ResetFailed
 
@@ -37,6 +39,16 @@ _PG_IDLE, _PG_INTRANS, _PG_INERROR = 0, 2, 3
 
 
 class _PostgreSQL(Driver):
+    # What a borrower may set on the driver's object, and DISCARD ALL does not reach.
+    client_state: tuple[str, ...] = ()
+
+    def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
+        super().__init__(connection, autocommit, parameters)
+        self._state_at_open = self._state()
+
+    def _state(self) -> list[Any]:
+        return [getattr(self.connection, name) for name in self.client_state]
+
     def is_closed(self) -> bool:
         return bool(self.connection.closed)
 
@@ -58,6 +70,8 @@ class _PostgreSQL(Driver):
             self.connection.autocommit = self.autocommit
 
     def reset_session(self) -> None:
+        if self._state() != self._state_at_open:
+            raise ResetFailed("the driver's own settings of the connection were changed")
         self.connection.autocommit = True  # DISCARD ALL is refused inside a transaction
         with self.connection.cursor() as cursor:
             cursor.execute("DISCARD ALL")
@@ -67,9 +81,13 @@ class _PostgreSQL(Driver):
 class Psycopg(_PostgreSQL):
     """psycopg 3."""
 
+    client_state = ("isolation_level", "read_only", "deferrable", "row_factory", "cursor_factory")
+
     def is_idle(self, had_errors: bool) -> bool:
         # libpq follows the status of every ReadyForQuery, errors included; a pipeline can hide what is still to come.
         pgconn = self.connection.pgconn
+        if getattr(self.connection, "_num_transactions", 0):
+            raise ResetFailed("a transaction() block of psycopg was not left")
         return pgconn.transaction_status == _PG_IDLE and not pgconn.pipeline_status
 
     def probe(self) -> Liveness:
@@ -101,6 +119,8 @@ class Psycopg(_PostgreSQL):
 
 class Psycopg2(_PostgreSQL):
     """psycopg2."""
+
+    client_state = ("isolation_level", "readonly", "deferrable", "cursor_factory", "encoding")
 
     def is_idle(self, had_errors: bool) -> bool:
         return bool(self.connection.get_transaction_status() == _PG_IDLE)
