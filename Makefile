@@ -5,13 +5,14 @@
 # make test                              the newest and the oldest corner of the matrix, on real servers; types, lint, coverage
 # make test ARGS="tests/test_x.py -k y"  a quick run: the newest corner only, these arguments to pytest
 # make matrix                            every environment of setup.cfg's matrix that finds its interpreter
+# make bench                             the pool beside its peers: tables, ratios and plots; ARGS=--smoke for a look in seconds
 # make lint                              ruff and mypy only
 # make clean                             all that the targets above have made
 
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: demo test matrix lint clean python
+.PHONY: demo test matrix bench lint clean python
 
 demo: python
 	@cd example_project && exec $(PYTHON) -m demo $(ARGS)
@@ -21,6 +22,9 @@ test: python
 
 matrix: python
 	@$(PYTHON) -m tests.matrix all
+
+bench: python
+	@$(PYTHON) -m benchmarks $(ARGS)
 
 lint: python
 	@$(PYTHON) -m tests.matrix lint

@@ -1,0 +1,60 @@
+"""CPU time of one warm checkout and check-in, in one thread, for every driver."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from ..arms import ARMS, CHECKED_POOL, CLOSED, CONNECTION_POOL, DJANGO_POOL, KEPT, OURS, PGBOUNCER, QUEUE_POOL
+from ..figures import Results, Spread, Target
+from ..lab import Lab
+from ..tables import Comparison
+
+NAME = "checkout"
+TITLE = "A warm checkout and check-in, one thread"
+METRIC, UNIT = "CPU of a pair", "µs"
+
+POOLS = (OURS, QUEUE_POOL, DJANGO_POOL, CHECKED_POOL, CONNECTION_POOL, KEPT)
+SMOKE = (OURS, QUEUE_POOL, DJANGO_POOL, KEPT)
+CONNECTING = (CLOSED, PGBOUNCER)  # milliseconds, not microseconds: fewer will do
+
+
+def run(lab: Lab) -> None:
+    rounds, pairs = (2, 20) if lab.is_smoke else (21, 1500)
+    with contextlib.ExitStack() as stack:
+        every = []
+        for environment in lab.environments:
+            for server in ("postgresql", "mysql"):
+                driver = environment.driver(server)
+                if driver is None or server not in lab.addresses:
+                    continue
+                for name in SMOKE if lab.is_smoke else (*POOLS, *CONNECTING):
+                    settings = lab.settings(ARMS[name], server, 5)
+                    if settings is None or (name in (DJANGO_POOL, CHECKED_POOL) and driver != "psycopg 3"):
+                        continue
+                    every.append((driver, name, stack.enter_context(lab.worker(settings, environment))))
+        for driver, name, worker in lab.interleaved(rounds, every):
+            count = max(5, pairs // 75) if name in CONNECTING else pairs
+            arguments = {"pairs": count, "is_queue_pool": name == QUEUE_POOL}
+            value = lab.tried(f"{name} on {driver}", worker.call, "checkout", "cpu", **arguments)
+            if value is not None:
+                lab.results.add(NAME, driver, METRIC, UNIT, name, value)
+
+
+def comparisons(results: Results) -> Iterator[Comparison]:
+    for driver in results.groups(NAME):
+        reference = DJANGO_POOL if driver == "psycopg 3" else QUEUE_POOL
+        yield Comparison(NAME, driver, (METRIC,), reference)
+
+
+def targets(results: Results) -> Iterator[Target]:
+    pool = results.get(NAME, "psycopg 3", METRIC, DJANGO_POOL)
+    for driver in results.groups(NAME):
+        ours = results.get(NAME, driver, METRIC, OURS)
+        if ours is None or pool is None:
+            continue
+        quotients = [a / b for a, b in zip(ours.values, pool.values, strict=False)]
+        bound = 1.0 if driver == "psycopg 3" else 1.2
+        yield Target(f"checkout on {driver}, against Django's own pool on psycopg 3", Spread.of(quotients), bound)
+        if peer := results.ratio(NAME, driver, METRIC, OURS, CONNECTION_POOL):
+            yield Target(f"checkout on {driver}, against django-db-connection-pool", peer, 0.1)

@@ -1,0 +1,173 @@
+"""Requests over HTTP: CPU time of the server processes for each, and how many a second."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..arms import ARMS, CHECKED_POOL, CLOSED, CONNECTION_POOL, DJANGO_POOL, GEVENT_POOL, KEPT, OURS, PGBOUNCER, REAL_POOL
+from ..environments import ROOT
+from ..figures import Results, Target
+from ..lab import TLS, Lab
+from ..processes import cpu_seconds, started
+from ..tables import Comparison
+from ..worker import MeasurementFailed
+
+NAME = "http"
+TITLE = "Requests over HTTP"
+CPU, RATE, P99 = "CPU of the server per request", "requests", "99th percentile of the latency"
+START_SECONDS = 30.0
+VIEWS = {"one": "one SELECT", "three": "three SELECTs"}
+THREADS = 16
+
+PEERS = (CHECKED_POOL, DJANGO_POOL, CONNECTION_POOL, REAL_POOL, PGBOUNCER, CLOSED)
+THREADED = (OURS, KEPT, *PEERS)
+DEAR = (OURS, KEPT, DJANGO_POOL, CONNECTION_POOL, CLOSED)  # where connecting is
+SMOKE = (OURS, KEPT)
+TITLES = {"postgresql": "PostgreSQL", "mysql": "MariaDB", TLS: "PostgreSQL behind TLS"}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A web server, the arms that make sense in it, and how many requests are under way at once."""
+
+    name: str
+    package: str
+    words: tuple[str, ...]
+    arms: tuple[str, ...]
+    servers: tuple[str, ...]
+    under_way: int = THREADS
+
+
+def _gunicorn(workers: int, *words: str) -> tuple[str, ...]:
+    application = ("benchmarks.measured.site:wsgi", "--workers", str(workers), "--keep-alive", "60")
+    return ("gunicorn", *application, "--log-level", "warning", "--no-control-socket", *words, "--bind", "fd://{}")
+
+
+_THREADS = ("--worker-class", "gthread", "--threads", str(THREADS))
+_UVICORN = ("uvicorn", "benchmarks.measured.site:asgi", "--lifespan", "off", "--log-level", "warning", "--no-access-log")
+_EVERY = ("postgresql", TLS, "mysql")
+SITES = (
+    Site("gunicorn, 16 threads", "gunicorn", _gunicorn(1, *_THREADS), THREADED, _EVERY),
+    Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, ("postgresql", "mysql"), 2 * THREADS),
+    Site("uvicorn", "uvicorn", (*_UVICORN, "--fd", "{}"), THREADED, ("postgresql", "mysql", TLS)),
+    Site("gunicorn, gevent", "gevent", _gunicorn(1, "--worker-class", "gevent"), (OURS, GEVENT_POOL, CLOSED), ("postgresql",)),
+)
+
+
+class Running:
+    """A web server that answers, with one arm's settings."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self.process = process
+        self.port = port
+
+    def cpu(self) -> float:
+        return cpu_seconds(self.process.pid)
+
+    def load(self, view: str, under_way: int, seconds: float) -> dict[str, float]:
+        """Send requests; return what the clients saw, and the server's CPU seconds meanwhile."""
+        before = self.cpu()
+        words = [sys.executable, "-m", "benchmarks.load", str(self.port), f"/{view}", str(under_way), str(seconds)]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=seconds + 90, check=True)
+        seen: dict[str, float] = json.loads(done.stdout)
+        return {**seen, "cpu": self.cpu() - before}
+
+
+def run(lab: Lab) -> None:
+    rounds, seconds = (1, 0.2) if lab.is_smoke else (5, 0.7)
+    for site in SITES[::2] if lab.is_smoke else SITES:
+        if not lab.environment.has(site.package):
+            lab.results.note(f"{site.name} was left out: {site.package} is not installed here")
+            continue
+        for server in site.servers:
+            if lab.is_smoke and server != site.servers[-1]:
+                continue
+            _measure(lab, site, server, rounds, seconds)
+
+
+def _measure(lab: Lab, site: Site, server: str, rounds: int, seconds: float) -> None:
+    group = f"{site.name}, {TITLES[server]}"
+    views = ["one"] if server == TLS else list(VIEWS)
+    arms = [name for name in site.arms if name in (SMOKE if lab.is_smoke else DEAR if server == TLS else site.arms)]
+    with contextlib.ExitStack() as stack:
+        runs = []
+        for name in arms:
+            settings = lab.settings(ARMS[name], server, THREADS)
+            if settings is None:
+                continue
+            running = lab.tried(f"{name}, {group}", stack.enter_context, _served(lab, site, settings))
+            for view in views if running else ():
+                running.load(view, site.under_way, min(0.5, seconds))  # until every thread has had its turn
+                runs.append((name, view, running))
+        for name, view, running in lab.interleaved(rounds, runs):
+            seen = running.load(view, site.under_way, seconds)
+            where = f"{group}, {VIEWS[view]}"
+            if seen["errors"] or not seen["requests"]:
+                lab.results.note(f"{name}: {seen['errors']:.0f} errors in {seen['requests']:.0f} requests ({where})")
+            if not seen["requests"]:
+                continue
+            lab.results.add(NAME, where, CPU, "ms", name, seen["cpu"] / seen["requests"] * 1e3)
+            lab.results.add(NAME, where, RATE, "/s", name, seen["per_second"])
+            lab.results.add(NAME, where, P99, "ms", name, seen["p99"] * 1e3)
+
+
+@contextlib.contextmanager
+def _served(lab: Lab, site: Site, settings: dict[str, Any]) -> Iterator[Running]:
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
+        descriptor = listening.fileno()
+        words = [str(lab.environment.python), "-m", *(word.format(descriptor) for word in site.words)]
+        env = {
+            "DJANGO_SETTINGS_MODULE": "benchmarks.measured.settings",
+            "BENCHMARK_DATABASES": json.dumps({"default": settings}),
+            "PYTHONPATH": str(ROOT),
+            "GUNICORN_CMD_ARGS": "",
+        }
+        log = lab.folder / "site.log"
+        with started(words, env, log, pass_fds=[descriptor], cwd=lab.folder) as process:
+            port = listening.getsockname()[1]
+            _wait(process, port, log)
+            yield Running(process, port)
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, log: Any) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
+        try:
+            client.request("GET", "/one")
+            if client.getresponse().status == 200:
+                return
+        except OSError:
+            pass
+        finally:
+            client.close()
+        time.sleep(0.05)
+    raise MeasurementFailed(f"the site did not start:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+def comparisons(results: Results) -> Iterator[Comparison]:
+    for group in results.groups(NAME):
+        reference = CLOSED if "TLS" in group or "gevent" in group else KEPT
+        yield Comparison(NAME, group, (CPU, RATE), reference)
+
+
+def targets(results: Results) -> Iterator[Target]:
+    for group in results.groups(NAME):
+        if "threads" in group and (ratio := results.ratio(NAME, group, CPU, OURS, KEPT)):
+            yield Target(f"CPU per request against CONN_MAX_AGE=None ({group})", ratio, 1.05)
+        if "threads" in group and (ratio := results.ratio(NAME, group, RATE, OURS, KEPT)):
+            yield Target(f"requests/s against CONN_MAX_AGE=None ({group})", ratio, 1.0, is_most=False)
+        peers = [arm for arm in results.arms(NAME, group) if arm not in (OURS, KEPT)]
+        ratios = [(ratio, arm) for arm in peers if (ratio := results.ratio(NAME, group, RATE, OURS, arm))]
+        if ratios:
+            ratio, arm = min(ratios, key=lambda pair: pair[0].median)
+            yield Target(f"requests/s against the fastest peer, {arm} ({group})", ratio, 1.0, is_most=False)

@@ -1,0 +1,173 @@
+"""The benchmarks can be run: every experiment gives figures, and what is made of them is written. Nothing is timed."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks import tables
+from benchmarks.arms import ARMS, CONNECTION_POOL, DJANGO_POOL, KEPT, OURS
+from benchmarks.experiments import EXPERIMENTS, checkout
+from benchmarks.figures import Results, Spread, Target, number, percentile
+from benchmarks.plots import draw
+from benchmarks.svg import Axis
+from tests.support.aliases import ROOT
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    """What a smoke run has written, and said."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    words = [sys.executable, "-m", "benchmarks", "--smoke", "--output", str(folder)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "said").write_text(done.stdout)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(output):
+    return Results.load(output / "results.json")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_gives_finite_figures_of_ours(results, name):
+    values = [value for series in results.series if series.experiment == name and series.arm == OURS for value in series.values]
+    assert values, results.notes
+    assert all(math.isfinite(value) for value in values)
+
+
+def test_no_arm_failed(results):
+    assert [note for note in results.notes if "failed" in note or "errors" in note] == []
+
+
+def test_what_is_left_out_is_said(results):
+    measured = {series.arm for series in results.series}
+    assert measured >= {OURS, KEPT}
+    for peer in {DJANGO_POOL, CONNECTION_POOL} - measured:
+        assert any(note.startswith(f"{peer} was left out") for note in results.notes) or not ARMS[peer].needs
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_figure_is_in_a_table(results, output, name):
+    module = EXPERIMENTS[name]
+    said = (output / "said").read_text()
+    document = (output / "plots" / "tables.rst").read_text()
+    for comparison in module.comparisons(results):
+        rows = comparison.rows(results)
+        assert rows and all(len(row) == len(comparison.header()) for row in rows)
+        assert tables.text(comparison, results) in said
+        assert tables.rst(comparison, results) in document
+    shown = {(c.group, metric) for c in module.comparisons(results) for metric in c.metrics}
+    kept = {(s.group, s.metric) for s in results.series if s.experiment == name}
+    # The latency of single requests is in results.json only: it says more of the machine than of the arms.
+    assert {pair for pair in kept - shown if "latency" not in pair[1]} == set()
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_target_has_a_verdict(results, name):
+    for target in EXPERIMENTS[name].targets(results):
+        assert target.verdict in ("holds", "holds, not in every round", "FAILS")
+
+
+def test_the_plots_are_svg_with_the_machine_and_the_versions_below(results, output):
+    paths = sorted((output / "plots").glob("*.svg"))
+    assert {path.stem for path in paths} >= {"checkout", "http-cpu", "contention-rate", "contention-fairness", "growth"}
+    for path in paths:
+        words = " ".join(ElementTree.parse(path).getroot().itertext())
+        assert results.about["machine"].split(",")[0] in words
+        assert "Django" in words and "CPython" in words
+
+
+# ------------------------------------------------------------------------------------------------------------ arithmetic
+
+
+def made(**arms):
+    """Results of one group with these samples."""
+    results = Results({"when": "today"})
+    for arm, values in arms.items():
+        for value in values:
+            results.add("checkout", "psycopg 3", checkout.METRIC, "µs", arm, value)
+    return results
+
+
+def test_ratios_are_taken_within_a_round():
+    # A machine that gets ten times slower in the last round, for everybody, changes no ratio.
+    results = made(a=[1.0, 2.0, 20.0], b=[2.0, 4.0, 40.0])
+    assert results.ratio("checkout", "psycopg 3", checkout.METRIC, "a", "b") == Spread(0.5, 0.5, 0.5)
+
+
+def test_there_is_no_ratio_to_what_was_not_measured():
+    assert made(a=[1.0]).ratio("checkout", "psycopg 3", checkout.METRIC, "a", "b") is None
+
+
+def test_results_survive_being_saved(tmp_path):
+    results = made(a=[1.0, 2.0])
+    results.note("something was left out")
+    results.loads["checkout"] = ["0.1", "2.0"]
+    results.save(tmp_path / "results.json")
+    loaded = Results.load(tmp_path / "results.json")
+    assert vars(loaded) == vars(results)
+
+
+@pytest.mark.parametrize(("python", "kept"), [("3.13", ["http"]), ("3.14", [])])
+def test_a_part_measured_again_keeps_the_rest_of_a_session_like_it(python, kept):
+    earlier, later = Results({"when": "yesterday", "python": "3.13"}), Results({"when": "today", "python": python})
+    for experiment in ("checkout", "http"):
+        earlier.add(experiment, "a group", "a metric", "", OURS, 1.0)
+        earlier.loads[experiment] = ["0.1", "0.2"]
+        earlier.running = experiment
+        earlier.note(f"{experiment} was disturbed")
+        earlier.note("a peer was left out")
+    later.adopt(earlier, without=["checkout"])
+    assert [series.experiment for series in later.series] == list(later.loads) == kept
+    assert later.notes == {f"{name} was disturbed": [name] for name in kept} | ({"a peer was left out": kept} if kept else {})
+
+
+@pytest.mark.parametrize(
+    ("spread", "is_most", "verdict"),
+    [
+        (Spread(1.0, 0.9, 1.05), True, "holds"),
+        (Spread(1.0, 0.9, 1.06), True, "holds, not in every round"),
+        (Spread(1.06, 0.9, 1.2), True, "FAILS"),
+        (Spread(1.2, 1.05, 1.3), False, "holds"),
+        (Spread(1.2, 1.0, 1.3), False, "holds, not in every round"),
+        (Spread(1.0, 0.9, 1.3), False, "FAILS"),
+    ],
+)
+def test_a_target_is_held_to_its_median_and_its_worst_round(spread, is_most, verdict):
+    assert Target("the pool", spread, 1.05, is_most).verdict == verdict
+
+
+def test_numbers_have_three_digits_and_counts_are_whole():
+    assert [number(value) for value in (0.01234, 1.234, 12.34, 1234.5, 15.0, 0.0)] == [
+        "0.012",
+        "1.23",
+        "12.3",
+        "1,234",
+        "15",
+        "0",
+    ]
+
+
+def test_a_percentile_is_one_of_the_values():
+    assert percentile(range(1, 101), 0.5) == 50
+    assert percentile(range(1, 101), 0.99) == 99
+    assert percentile([7.0], 0.99) == 7.0
+    assert percentile([], 0.5) == 0.0
+
+
+def test_an_axis_of_unlike_values_is_logarithmic():
+    assert not Axis.over([1.0, 20.0], 0, 100).is_logarithmic
+    axis = Axis.over([1.0, 1000.0], 0, 100)
+    assert axis.is_logarithmic
+    assert axis.place(1.0) < axis.place(10.0) < axis.place(1000.0)
+    assert {1.0, 10.0, 100.0, 1000.0} <= set(axis.ticks())
+
+
+def test_nothing_measured_draws_nothing(tmp_path):
+    assert draw(Results({}), tmp_path) == []
