@@ -13,8 +13,8 @@
     tables, plots  the results for people; svg draws
 
 Three rules. Arms are interleaved: every round takes one sample of each, in an order of its own, so that a machine that
-slows down slows all of them down. Ratios are taken within a round, and reported as their median with the least and the
-greatest. CPU time is preferred to wall time, since a busy neighbour takes the one and not the other.
+slows down slows all of them down. Ratios are taken within a round, and reported as their median with the
+quartiles. CPU time is preferred to wall time, since a busy neighbour takes the one and not the other.
 
 The parent process needs nothing but Python's standard library; it measures nothing itself.
 """

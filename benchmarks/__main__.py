@@ -16,6 +16,7 @@ from .experiments import EXPERIMENTS
 from .figures import Results
 from .lab import opened
 from .plots import draw
+from .worker import MeasurementFailed
 
 
 def main() -> int:
@@ -31,7 +32,7 @@ def main() -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     try:
         results = measure(options.smoke, options.only or list(EXPERIMENTS), options.output / "results.json")
-    except ServerError as error:
+    except (ServerError, MeasurementFailed) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
     except command.Stopped as stop:
@@ -68,19 +69,19 @@ def show(results: Results, with_targets: bool) -> None:
         for comparison in experiment.comparisons(results):
             print(f"\n{tables.text(comparison, results)}")
     if with_targets:
-        print("\n#### Targets: median of the ratios, least to greatest\n")
+        print("\n#### Targets: median (middle half of the rounds)\n")
         for experiment in EXPERIMENTS.values():
             for target in experiment.targets(results):
                 print(target)
     for note in results.notes:
         print(f"\nNote: {note}")
-    print(f"\nMedian (least to greatest of the rounds). {tables.about(results)}", flush=True)
+    print(f"\nMedian (middle half of the rounds). {tables.about(results)}", flush=True)
 
 
 def document(results: Results, with_targets: bool) -> str:
     """All tables as reStructuredText."""
     parts = [tables.title("Tables of the last full run", "=")]
-    parts += ["Written by ``make bench``. Medians, with the least and the greatest of the rounds.\n"]
+    parts += ["Written by ``make bench``. Medians, with the middle half of the rounds.\n"]
     parts += [*(f"| {line}" for line in tables.about(results).splitlines()), ""]
     if with_targets:
         targets = [target for experiment in EXPERIMENTS.values() for target in experiment.targets(results)]

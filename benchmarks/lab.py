@@ -120,7 +120,7 @@ def opened(is_smoke: bool) -> Iterator[Lab]:
         if TLS in addresses:
             addresses[TLS]["OPTIONS"] = {"sslmode": "require"}
         observer = stack.enter_context(Worker(found[0], _maintenance(addresses), folder / "observer.log"))
-        stack.callback(observer.call, "databases", "drop", names=[name])
+        stack.callback(_drop, observer, name)
         observer.call("databases", "create", names=[name])
         results.about = {
             "when": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
@@ -136,6 +136,11 @@ def opened(is_smoke: bool) -> Iterator[Lab]:
         except (ServerError, KeyError) as error:
             results.note(f"PgBouncer was left out: {error}")
         yield Lab(is_smoke, found, addresses, bouncer, folder, results, observer)
+
+
+def _drop(observer: Worker, name: str) -> None:
+    with contextlib.suppress(MeasurementFailed):  # what has ended the session may have ended the observer as well
+        observer.call("databases", "drop", names=[name])
 
 
 def _started(stack: contextlib.ExitStack, urls: dict[str, str], results: Results) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from .figures import Results, Spread
 from .svg import Rows
 from .tables import about
 
-SPREAD = "Dots: medians. Lines: from the least to the greatest of the rounds."
+SPREAD = "Dots: medians. Lines: the middle half of the rounds."
 
 
 def draw(results: Results, folder: Path) -> list[Path]:

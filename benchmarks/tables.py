@@ -87,7 +87,7 @@ def rst_of_targets(targets: Iterable[Target]) -> str:
     for target in targets:
         bound = f"{'at most' if target.is_most else 'at least'} {number(target.bound)}"
         rows.append([target.sentence, str(target.spread), bound, target.verdict])
-    return _list_table("median (least to greatest of the rounds)", rows)
+    return _list_table("median (middle half of the rounds)", rows)
 
 
 def title(words: str, line: str = "-") -> str:
