@@ -197,6 +197,15 @@ def test_an_unbuffered_result_half_read(make_wrapper):
     assert wrapper.find_pool().snapshot().in_use == 1
 
 
+@pytest.mark.parametrize("alias", ["mysql"])
+def test_a_rollback_that_begins_the_next_transaction_costs_the_connection(wrapper):
+    session = session_id(wrapper)
+    execute(wrapper, "SET SESSION completion_type = 'CHAIN'", "BEGIN")
+    wrapper.close()
+    assert session_id(wrapper) != session
+    assert wrapper.find_pool().snapshot().closed == {"reset failed": 1}
+
+
 @pytest.mark.parametrize("alias", ["default"])
 def test_an_abandoned_iterator(wrapper, observer):
     session = session_id(wrapper)
