@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import faulthandler
 import gc
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from contextlib import contextmanager
@@ -27,6 +29,9 @@ def in_child(function, leave=os._exit, fork=os.fork):
     pid = fork()
     if pid == 0:
         os.close(reading)
+        # A child that hangs says where, and ends. Not dump_traceback_later(): pytest's own left its thread in the parent.
+        faulthandler.register(signal.SIGALRM, file=writing, chain=True)
+        signal.alarm(60)
         try:
             answer = f"ok {function()}"
         except BaseException:
@@ -220,6 +225,11 @@ def test_a_fork_while_other_threads_are_inside_checkout(make_wrapper):
     for thread in threads:
         thread.start()
     wrapper = make_wrapper(POOL_SIZE=2, MAX_OVERFLOW=0)
+    # Not while a connection is being opened: libpq and OpenSSL have locks of their own, which no child can free.
+    tick = threading.Event()
+    while wrapper.find_pool().snapshot().opened < 2:
+        tick.wait(0.005)
+        assert not errors
     mine = []
     for _ in range(20):
         mine.append(int(in_child(lambda: session_id(wrapper))))
