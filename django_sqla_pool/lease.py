@@ -18,15 +18,24 @@ if TYPE_CHECKING:
 __all__ = ["Lease", "Owner"]
 
 
-class _Token:
-    """An object that lives as long as its thread."""
-
-
 class _Here(threading.local):
     """What each thread (each greenlet, if they are patched in) has of its own, and loses when it ends."""
 
     def __init__(self) -> None:
-        self.token = _Token()
+        self.leases: set[Lease] = set()
+        self.will = _Will(self.leases)
+
+
+class _Will:
+    """Dies with its thread, and passes on what the thread has not given back."""
+
+    def __init__(self, leases: set[Lease]) -> None:
+        self.leases = leases
+
+    def __del__(self) -> None:
+        # In any thread, under any lock: nothing may be done here but to pass it on.
+        for lease in tuple(self.leases):
+            housekeeper.submit(lease._abandon_unless_shared)
 
 
 _here = _Here()
@@ -51,7 +60,7 @@ class Lease:
         "_cursors",
         "_named_cursors",
         "_prune_at",
-        "_thread_token",
+        "_siblings",
         "arrived",
         "connection",
         "end_reason",
@@ -76,7 +85,9 @@ class Lease:
         self.connection: Any = physical.driver.connection
         # Whoever loses its connection, by being collected or by the end of its thread, gives it back all the same.
         self.owner = None if owner is None else weakref.ref(owner, self._lose_owner)
-        self._thread_token = None if owner is None else weakref.ref(_here.token, self._lose_thread)
+        self._siblings = _here.leases  # changed by single atomic operations only
+        if owner is not None:
+            self._siblings.add(self)
         self.arrived = arrived  # when the checkout began, and
         self.since = since  # when it ended, on the pool's clock
         self.thread = threading.get_ident()
@@ -93,7 +104,8 @@ class Lease:
 
     def forget_owner(self) -> None:
         """Take no more notice of what becomes of the owner and its thread."""
-        self.owner = self._thread_token = None  # the references' callbacks refer to this lease: cycles
+        self.owner = None  # its callback refers to this lease: a cycle
+        self._siblings.discard(self)
 
     def is_of(self, owner: object) -> bool:
         """Tell whether this is the lease of that owner."""
@@ -140,9 +152,6 @@ class Lease:
     def _lose_owner(self, _: object) -> None:
         # The garbage collector runs this in any thread, under any lock: nothing may be done here but to pass it on.
         housekeeper.submit(self._abandon)
-
-    def _lose_thread(self, _: object) -> None:
-        housekeeper.submit(self._abandon_unless_shared)
 
     def _abandon_unless_shared(self) -> None:
         owner = self.owner() if self.owner is not None else None

@@ -41,19 +41,14 @@ class FairSemaphore:
 
         Raises: Closed - after a ``close()`` that succeeded.
         """
-        turn = None
-        if timeout > 0:
-            turn = threading.Lock()
-            turn.acquire()
-        with self._lock:
-            if self._is_closed:
-                raise Closed
-            if self.limit is None or self._taken < self.limit:
-                self._taken += 1
-                return True
-            if turn is None:
-                return False
-            self._line.append(turn)
+        if self._takes_free_place(None):
+            return True
+        if timeout <= 0:
+            return False
+        turn = threading.Lock()
+        turn.acquire()
+        if self._takes_free_place(turn):
+            return True
         try:
             has_turn = turn.acquire(timeout=timeout)
         except BaseException:
@@ -76,6 +71,18 @@ class FairSemaphore:
         with self._lock:
             self._is_closed = self._is_closed or not self._taken
             return self._is_closed
+
+    def _takes_free_place(self, turn: threading.Lock | None) -> bool:
+        """Take a place if one is free; if not, stand in line with ``turn``, made before: its making may run finalisers."""
+        with self._lock:
+            if self._is_closed:
+                raise Closed
+            if self.limit is None or self._taken < self.limit:
+                self._taken += 1
+                return True
+            if turn is not None:
+                self._line.append(turn)
+            return False
 
     def _leave_line(self, turn: threading.Lock) -> bool:
         with self._lock:

@@ -60,7 +60,7 @@ def pooled(base: Wrapper) -> Wrapper:
 
 
 # The methods of Django's connect() in which an engine opens and sets up a connection.
-_HIDDEN = ("get_connection_params", "get_new_connection", "_set_autocommit", "init_connection_state")
+_HIDDEN = ("get_connection_params", "get_new_connection", "set_autocommit", "init_connection_state")
 
 
 class _Pooled(BaseDatabaseWrapper):
@@ -109,13 +109,13 @@ class _Pooled(BaseDatabaseWrapper):
         if pool is None:
             super().connect()
             return
-        hidden = self.__dict__
-        hidden["get_connection_params"] = _nothing
-        hidden["get_new_connection"] = lambda _: self._check_out(pool)
-        # The pool lends connections with autocommit as the settings want it; setting it again costs psycopg 3 2 µs.
-        hidden["_set_autocommit"] = _nothing
+        attributes = self.__dict__
+        attributes["get_connection_params"] = _nothing
+        attributes["get_new_connection"] = lambda _: self._check_out(pool)
+        # The pool lends connections with autocommit as the settings want it.
+        attributes["set_autocommit"] = self._note_autocommit
         # The last of them before connection_created is sent: its receivers find the wrapper as it is.
-        hidden["init_connection_state"] = self._unhide
+        attributes["init_connection_state"] = self._unhide
         try:
             super().connect()
         except BaseException:
@@ -124,7 +124,15 @@ class _Pooled(BaseDatabaseWrapper):
             self._give_back(None)
             raise
         finally:
-            self._unhide()
+            if "init_connection_state" in attributes:
+                self._unhide()
+
+    def _note_autocommit(self, autocommit: bool) -> None:
+        # What Django's set_autocommit() does while it connects, but for asking the driver, which costs psycopg 3 2 µs.
+        self.autocommit = autocommit
+        if autocommit and self.run_commit_hooks_on_set_autocommit_on:
+            self.run_and_clear_commit_hooks()
+            self.run_commit_hooks_on_set_autocommit_on = False
 
     def _unhide(self) -> None:
         for name in _HIDDEN:

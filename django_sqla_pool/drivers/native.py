@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 from typing import Any
 
 from .base import ResetFailed
 
 __all__ = ["Native"]
+
+
+# One for all connections: each CDLL, and each prototype, is a class of some kB.
+_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(sys.modules["MySQLdb._mysql"].__file__)
 
 
 class Native:
@@ -21,10 +31,7 @@ class Native:
     _SERVER_STATUS = 30  # MARIADB_CONNECTION_SERVER_STATUS of enum mariadb_value in Connector/C's mysql.h, since 3.0
 
     def __init__(self, library: ctypes.CDLL, capsule: object) -> None:
-        pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
-            ("PyCapsule_GetPointer", ctypes.pythonapi)
-        )
-        self._mysql = ctypes.c_void_p(pointer(capsule, b"_mysql.connection.native_connection"))
+        self._mysql = ctypes.c_void_p(_pointer(capsule, b"_mysql.connection.native_connection"))
         self._word = ctypes.c_uint(0)
         self._word_reference = ctypes.byref(self._word)
         self._reset_connection = library.mysql_reset_connection
@@ -33,7 +40,7 @@ class Native:
     @classmethod
     def of(cls, connection: Any) -> Native | None:
         """Look behind a connection; None where mysqlclient or its library is too old to allow it."""
-        library = ctypes.CDLL(sys.modules["MySQLdb._mysql"].__file__)
+        library = _library()
         if hasattr(connection, "_get_native_connection") and hasattr(library, "mysql_reset_connection"):
             return cls(library, connection._get_native_connection())
         return None
