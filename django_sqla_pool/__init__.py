@@ -16,6 +16,7 @@ A map of the package, from the ground up:
     housekeeper       the thread that closes what nobody uses
     physical          an open connection
     lease             one checkout
+    reports           what a pool says in the log
     connection_queue  SQLAlchemy's QueuePool, which holds the idle connections
     pool              lends them
     registry          the pools of this process

@@ -18,6 +18,7 @@ from sqlalchemy.util.queue import Empty, QueueCommon
 from .options import PoolOptions
 from .outage import Outage
 from .physical import Opener, Physical
+from .reports import Reports
 from .snapshot import Counters
 
 __all__ = ["ConnectionQueue"]
@@ -59,7 +60,9 @@ class ConnectionQueue(QueuePool):
 
     _queue_class = _Idle
 
-    def __init__(self, opener: Opener, options: PoolOptions, counters: Counters, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, opener: Opener, options: PoolOptions, counters: Counters, reports: Reports, clock: Callable[[], float]
+    ) -> None:
         super().__init__(
             self._open,  # type: ignore[arg-type]  # their protocol names the argument
             pool_size=0,  # no limit here: the pool's places are the limit
@@ -72,6 +75,7 @@ class ConnectionQueue(QueuePool):
         self._opener = opener
         self._options = options
         self._counters = counters
+        self._reports = reports
         self._clock = clock
         self._outage = Outage(clock)
         # Changed by single atomic operations only. A connection is among them from its opening to its closing.
@@ -111,9 +115,10 @@ class ConnectionQueue(QueuePool):
                 raise type(error)(*error.args) from error  # a copy: the original belongs to another thread
             except BaseException as failure:
                 if not self._opener.is_refusal(failure):
-                    self._outage.ended()  # the server has answered, or nobody asked it
+                    self._end_outage()  # the server has answered, or nobody asked it
                     raise
-                self._outage.failed(failure)
+                if self._outage.failed(failure):
+                    self._reports.refused(failure, self._options.connect_retry)
                 now = self._clock()
                 if give_up_at is None:
                     give_up_at = min(deadline, now + self._options.connect_retry)
@@ -165,9 +170,12 @@ class ConnectionQueue(QueuePool):
         physical = record.info[_PHYSICAL] = Physical(driver, record, now, expires_at, generation)
         self.physicals.add(physical)
         self._counters.count_open()
-        if self._outage.error is not None:
-            self._outage.ended()
+        self._end_outage()
         return driver.connection
+
+    def _end_outage(self) -> None:
+        if self._outage.error is not None and (seconds := self._outage.ended()) is not None:
+            self._reports.accepted(seconds)
 
     def _close_connection(self, connection: Any, *, terminate: bool = False) -> None:
         # The pool says in its own log why it closes; that closing a dead connection fails is no news.

@@ -14,6 +14,7 @@ from . import housekeeper
 if TYPE_CHECKING:
     from .physical import Physical
     from .pool import Pool
+    from .reports import Stack
 
 __all__ = ["Lease", "Owner"]
 
@@ -65,10 +66,12 @@ class Lease:
         "connection",
         "end_reason",
         "had_errors",
+        "is_reported",
         "owner",
         "physical",
         "pool",
         "since",
+        "stack",
         "thread",
     )
 
@@ -91,6 +94,8 @@ class Lease:
         self.arrived = arrived  # when the checkout began, and
         self.since = since  # when it ended, on the pool's clock
         self.thread = threading.get_ident()
+        self.stack: Stack | None = None  # how it was taken, if LEAK_AFTER asks for it
+        self.is_reported = False  # it has been out for longer than that
         self.had_errors = False  # a statement failed
         self.end_reason: str | None = None  # why the connection is to be closed, not kept
         self._cursors: list[weakref.ref[Any]] = []

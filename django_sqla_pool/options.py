@@ -102,6 +102,14 @@ class PoolOptions:
         positive=True,
         unit="s",
     )
+    leak_after: float = option(
+        -1.0,
+        "Report a connection that is out for longer, with the stack of its borrower, and again when it is back. -1: never.",
+        minimum=0,
+        positive=True,
+        also=-1,
+        unit="s",
+    )
     use_lifo: bool = option(True, "Lend the most recently used connection first, so that the rest can go idle.")
 
     @property

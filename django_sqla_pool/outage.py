@@ -26,6 +26,7 @@ class Outage:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self.error: BaseException | None = None  # why the last attempt failed; None: the server is not known to be away
+        self._began_at = 0.0
         self._is_somebody_trying = False
         self._next_attempt = 0.0
         self._pause = FIRST_PAUSE
@@ -45,22 +46,29 @@ class Outage:
                 self._changed.wait(wake - now)
             return True
 
-    def failed(self, error: BaseException) -> None:
-        """Note that an attempt failed because the server is away."""
+    def failed(self, error: BaseException) -> bool:
+        """Note that an attempt failed because the server is away; true if it was the first of them."""
         with self._lock:
+            now = self._clock()
+            is_first = self.error is None
+            if is_first:
+                self._began_at = now
             self.error = error
             self._is_somebody_trying = False
-            self._next_attempt = self._clock() + self._pause
+            self._next_attempt = now + self._pause
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
             self._changed.notify_all()
+            return is_first
 
-    def ended(self) -> None:
-        """Note that the server answered: everybody may try."""
+    def ended(self) -> float | None:
+        """Note that the server answered: everybody may try. Returns how many seconds it was away; None if it was not."""
         with self._lock:
+            seconds = None if self.error is None else self._clock() - self._began_at
             self.error = None
             self._is_somebody_trying = False
             self._pause = FIRST_PAUSE
             self._changed.notify_all()
+            return seconds
 
     def pass_turn(self) -> None:
         """Leave the attempt to somebody else."""

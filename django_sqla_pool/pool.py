@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -19,6 +18,7 @@ from .errors import PoolTimeout
 from .lease import Lease, Owner
 from .options import PoolOptions
 from .physical import Opener, Physical
+from .reports import Reports, stack_of_borrower, thread_name
 from .semaphore import Closed, FairSemaphore
 from .snapshot import Counters, Snapshot
 
@@ -42,7 +42,8 @@ class Pool:
         # as it is not idle in the queue, closing included; so there are never more connections than places.
         self._places = FairSemaphore(options.limit)
         self._counters = Counters()
-        self._queue = ConnectionQueue(opener, options, self._counters, clock)
+        self._reports = Reports(name, clock)
+        self._queue = ConnectionQueue(opener, options, self._counters, self._reports, clock)
         # Changed by single atomic operations only.
         self._leases: set[Lease] = set()
         self._used_at = clock()  # when a connection last came back
@@ -70,6 +71,8 @@ class Pool:
             physical = self._take(deadline)
             try:
                 lease = Lease(self, physical, owner, arrived, self._clock())
+                if self.options.leak_after > 0:
+                    lease.stack = stack_of_borrower()
                 self._leases.add(lease)
             except BaseException:
                 self._discard(physical, "abandoned")
@@ -150,6 +153,8 @@ class Pool:
             finally:
                 self._places.release()
         self._counters.count_checkin(lease.since - lease.arrived, now - lease.since)
+        if lease.is_reported:
+            self._reports.returned(now - lease.since)
 
     def _reset(self, lease: Lease) -> str | None:
         """Undo what the borrower left behind; say why the connection must be closed, if so."""
@@ -174,16 +179,18 @@ class Pool:
         if reason == "dead":
             self._distrusted_at = self._clock()
         self._queue.close_lent(physical, reason)
-        log.info("%s: closed a connection (%s) after %.0f s", self.name, reason, self._clock() - physical.opened_at)
+        self._reports.closed(physical, reason)
 
     # ---------------------------------------------------------------------------------------------------- housekeeping
 
     def sweep(self) -> float | None:
-        """Close idle connections that are too old, or above POOL_SIZE and idle for too long.
+        """Close idle connections that are too old, or above POOL_SIZE and idle for too long; report what is overdue.
 
-        Returns: seconds until one of those that are left will be due; None if none will.
+        Returns: seconds until there will be something to do; None if there will not.
         """
-        due: list[float] = []
+        due = [*self._report_held()]
+        if (pause := self._reports.sum_up()) is not None:
+            due.append(pause)
 
         def fault(physical: Physical) -> str | None:
             assert physical.idle_since is not None, "bug: idle, but never given back"
@@ -200,6 +207,18 @@ class Pool:
 
         self._close_idle(fault)
         return min(due, default=None)
+
+    def _report_held(self) -> Iterator[float]:
+        """Report the leases that are older than LEAK_AFTER, once each; yield in how many seconds the others will be."""
+        if self.options.leak_after <= 0:
+            return
+        for lease in tuple(self._leases):
+            seconds = self._clock() - lease.since
+            if seconds < self.options.leak_after:
+                yield self.options.leak_after - seconds
+            elif not lease.is_reported:
+                lease.is_reported = True
+                self._reports.held(lease, seconds)
 
     def dispose(self) -> None:
         """Close every connection: the idle ones now, those in use when they come back. The pool stays usable."""
@@ -284,13 +303,8 @@ class Pool:
         advice = "Raise POOL_SIZE or MAX_OVERFLOW, or find what holds connections for so long."
         oldest = min(tuple(self._leases), key=lambda lease: lease.since, default=None)
         if oldest is not None:
-            text += f", oldest lease out for {self._clock() - oldest.since:.1f} s in thread {_thread_name(oldest)!r}"
+            text += f", oldest lease out for {self._clock() - oldest.since:.1f} s in thread {thread_name(oldest)!r}"
         if figures.last_error:
             text += f", last open failed: {figures.last_error}"
             advice = "See why the server does not accept connections; a larger pool would not help."
         return PoolTimeout(f"{text}). {advice}")
-
-
-def _thread_name(lease: Lease) -> str:
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
-    return names.get(lease.thread, f"ended, {lease.thread}")

@@ -218,9 +218,10 @@ def _make_round() -> float | None:
     """Sweep every pool; tell the housekeeper how long it may sleep."""
     forget_unused(_FORGET_AFTER)
     pauses = [pause for pool in _all_pools() if (pause := pool.sweep()) is not None]
-    # What comes back from now on is due in the shortest IDLE_TIMEOUT at the earliest; nothing that is idle now is
-    # due before the shortest of the pauses.
-    pauses += [min(pool.options.idle_timeout, _positive(pool.options.recycle * 0.9)) for pool in _all_pools()]
+    # What comes back or is lent from now on is due in the shortest of these at the earliest; what is idle or out now is
+    # not due before the shortest of the pauses.
+    for options in (pool.options for pool in _all_pools()):
+        pauses += [options.idle_timeout, _positive(options.recycle * 0.9), _positive(options.leak_after)]
     # Not below: with an IDLE_TIMEOUT of microseconds there would be no end of rounds.
     return max(_SHORTEST_PAUSE, min(pauses)) if pauses else None
 

@@ -24,6 +24,7 @@ def test_without_options_the_defaults_of_the_design_hold():
         "ping_after": 0.5,
         "reset": "rollback",
         "idle_timeout": 600.0,
+        "leak_after": -1.0,
         "use_lifo": True,
     }
 
@@ -69,8 +70,8 @@ def test_numbers_come_out_in_the_type_of_the_option(key, value):
 
 
 NUMBERS = [key for key, bounds in BOUNDS.items() if bounds.minimum is not None]
-ALSO = {"MAX_OVERFLOW": -1, "RECYCLE": -1}
-POSITIVE = {"RECYCLE", "IDLE_TIMEOUT"}
+ALSO = {"MAX_OVERFLOW": -1, "RECYCLE": -1, "LEAK_AFTER": -1}
+POSITIVE = {"RECYCLE", "IDLE_TIMEOUT", "LEAK_AFTER"}
 
 
 @pytest.mark.parametrize("key", NUMBERS)
@@ -81,7 +82,7 @@ def test_the_smallest_and_the_largest_value_are_accepted(key):
 
 
 @pytest.mark.parametrize("key", ALSO)
-def test_minus_one_means_no_limit_where_sqlalchemy_has_it_so(key):
+def test_minus_one_means_no_limit(key):
     assert getattr(parse({key: -1}), key.lower()) == -1
 
 
