@@ -89,7 +89,7 @@ def test_a_section_says_what_a_check_means_why_and_what_to_do(id_):
 
 
 def test_every_test_that_the_papers_name_is_there():
-    named = re.findall(r"``(test_\w+\.py)::(test_\w+)``", (ROOT / "docs/how-it-works.rst").read_text(encoding="utf-8"))
-    assert len(named) == 16
+    named = re.findall(r"``((?:\w+/)?test_\w+\.py)::(test_\w+)``", (ROOT / "docs/how-it-works.rst").read_text(encoding="utf-8"))
+    assert len(named) > 16  # one a decision
     for module, test in named:
         assert f"\ndef {test}(" in (ROOT / "tests" / module).read_text(encoding="utf-8"), f"{module}::{test}"
