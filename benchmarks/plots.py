@@ -28,7 +28,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
 
 def _checkout(results: Results) -> str:
     # What connects takes milliseconds and would flatten all the rest; the tables have it.
-    rows = _values(results, checkout.NAME, checkout.METRIC, lambda group: True, leave_out=checkout.CONNECTING)
+    rows = _values(results, checkout.NAME, checkout.CPU, lambda group: True, leave_out=checkout.CONNECTING)
     explanation = f"ensure_connection() + close(), µs of CPU; less is better. {SPREAD}"
     return _spreads(results, "A warm checkout and check-in", explanation, rows, is_logarithmic=False)
 

@@ -91,14 +91,14 @@ def made(**arms):
     results = Results({"when": "today"})
     for arm, values in arms.items():
         for value in values:
-            results.add("checkout", "psycopg 3", checkout.METRIC, "µs", arm, value)
+            results.add("checkout", "psycopg 3", checkout.CPU, "µs", arm, value)
     return results
 
 
 def test_ratios_are_taken_within_a_round():
     # A machine that gets ten times slower in the last round, for everybody, changes no ratio.
     results = made(a=[1.0, 2.0, 20.0], b=[2.0, 4.0, 40.0])
-    assert results.ratio("checkout", "psycopg 3", checkout.METRIC, "a", "b") == Spread(0.5, 0.5, 0.5)
+    assert results.ratio("checkout", "psycopg 3", checkout.CPU, "a", "b") == Spread(0.5, 0.5, 0.5)
 
 
 def test_a_spread_is_the_middle_half():
@@ -107,7 +107,7 @@ def test_a_spread_is_the_middle_half():
 
 
 def test_there_is_no_ratio_to_what_was_not_measured():
-    assert made(a=[1.0]).ratio("checkout", "psycopg 3", checkout.METRIC, "a", "b") is None
+    assert made(a=[1.0]).ratio("checkout", "psycopg 3", checkout.CPU, "a", "b") is None
 
 
 def test_results_survive_being_saved(tmp_path):

@@ -1,4 +1,4 @@
-"""CPU time of one warm checkout and check-in, in one thread, for every driver."""
+"""What one warm checkout and check-in take, in one thread, for every driver: of CPU, and with the round trips."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..tables import Comparison
 
 NAME = "checkout"
 TITLE = "A warm checkout and check-in, one thread"
-METRIC, UNIT = "CPU of a pair", "µs"
+CPU, ELAPSED, UNIT = "CPU of a pair", "elapsed", "µs"
 
 POOLS = (OURS, QUEUE_POOL, DJANGO_POOL, CHECKED_POOL, CONNECTION_POOL, KEPT)
 SMOKE = (OURS, QUEUE_POOL, DJANGO_POOL, KEPT)
@@ -36,25 +36,27 @@ def run(lab: Lab) -> None:
         for driver, name, worker in lab.interleaved(rounds, every):
             count = max(5, pairs // 75) if name in CONNECTING else pairs
             arguments = {"pairs": count, "is_queue_pool": name == QUEUE_POOL}
-            value = lab.tried(f"{name} on {driver}", worker.call, "checkout", "cpu", **arguments)
-            if value is not None:
-                lab.results.add(NAME, driver, METRIC, UNIT, name, value)
+            seen = lab.tried(f"{name} on {driver}", worker.call, "checkout", "cost", **arguments)
+            if seen is not None:
+                lab.results.add(NAME, driver, CPU, UNIT, name, seen["cpu"])
+                lab.results.add(NAME, driver, ELAPSED, UNIT, name, seen["elapsed"])
 
 
 def comparisons(results: Results) -> Iterator[Comparison]:
     for driver in results.groups(NAME):
         reference = DJANGO_POOL if driver == "psycopg 3" else QUEUE_POOL
-        yield Comparison(NAME, driver, (METRIC,), reference)
+        yield Comparison(NAME, driver, (CPU, ELAPSED), reference)
 
 
 def targets(results: Results) -> Iterator[Target]:
-    pool = results.get(NAME, "psycopg 3", METRIC, DJANGO_POOL)
+    pool = results.get(NAME, "psycopg 3", CPU, DJANGO_POOL)
     for driver in results.groups(NAME):
-        ours = results.get(NAME, driver, METRIC, OURS)
+        ours = results.get(NAME, driver, CPU, OURS)
         if ours is None or pool is None:
             continue
         quotients = [a / b for a, b in zip(ours.values, pool.values, strict=False)]
         bound = 1.0 if driver == "psycopg 3" else 1.2
         yield Target(f"checkout on {driver}, against Django's own pool on psycopg 3", Spread.of(quotients), bound)
-        if peer := results.ratio(NAME, driver, METRIC, OURS, CONNECTION_POOL):
-            yield Target(f"checkout on {driver}, against django-db-connection-pool", peer, 0.1)
+        for metric in (CPU, ELAPSED):
+            if peer := results.ratio(NAME, driver, metric, OURS, CONNECTION_POOL):
+                yield Target(f"checkout on {driver}, {metric}, against django-db-connection-pool", peer, 0.1)

@@ -43,7 +43,7 @@ def idle_connections(count: int) -> None:
 
 
 def cpu(pairs: int) -> float:
-    return checkout.cpu(pairs)
+    return checkout.cost(pairs)["cpu"]
 
 
 def _use_and_wait(is_ready: threading.Event) -> None:
