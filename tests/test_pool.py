@@ -212,7 +212,7 @@ def test_a_ping_that_fails_costs_the_connection(make_pool, clock, observer):
     session = _session(pool)
     (physical,) = pool._queue.physicals
     observer.kill(session)
-    physical.driver._poll.unregister(physical.driver.fileno())  # as if the network had swallowed the goodbye
+    physical.driver._pollfd.events = 0  # as if the network had swallowed the goodbye
     clock.now += 1
     assert _session(pool) != session
     assert figures(pool) == (0, 1, {"dead": 1})

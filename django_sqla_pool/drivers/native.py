@@ -12,13 +12,19 @@ from .base import ResetFailed
 __all__ = ["Native"]
 
 
-# One for all connections: each CDLL, and each prototype, is a class of some kB.
+# One for all connections: each library, and each prototype, is a class of some kB.
 _pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
-    return ctypes.CDLL(sys.modules["MySQLdb._mysql"].__file__)
+def _functions() -> tuple[Any, Any]:
+    """What resets a connection, and what tells its status; None where the library has no such function."""
+    path = sys.modules["MySQLdb._mysql"].__file__
+    reset = getattr(ctypes.CDLL(path), "mysql_reset_connection", None)
+    # PyDLL keeps the GIL: the status is read from memory, and among busy threads it takes up to 5 ms to have the GIL back.
+    # MariaDB's library has it, MySQL's has not.
+    get_info = getattr(ctypes.PyDLL(path), "mariadb_get_infov", None)
+    return reset, get_info
 
 
 class Native:
@@ -30,19 +36,17 @@ class Native:
 
     _SERVER_STATUS = 30  # MARIADB_CONNECTION_SERVER_STATUS of enum mariadb_value in Connector/C's mysql.h, since 3.0
 
-    def __init__(self, library: ctypes.CDLL, capsule: object) -> None:
+    def __init__(self, capsule: object) -> None:
         self._mysql = ctypes.c_void_p(_pointer(capsule, b"_mysql.connection.native_connection"))
         self._word = ctypes.c_uint(0)
         self._word_reference = ctypes.byref(self._word)
-        self._reset_connection = library.mysql_reset_connection
-        self._get_info = getattr(library, "mariadb_get_infov", None)  # MariaDB's library has it, MySQL's has not
+        self._reset_connection, self._get_info = _functions()
 
     @classmethod
     def of(cls, connection: Any) -> Native | None:
         """Look behind a connection; None where mysqlclient or its library is too old to allow it."""
-        library = _library()
-        if hasattr(connection, "_get_native_connection") and hasattr(library, "mysql_reset_connection"):
-            return cls(library, connection._get_native_connection())
+        if hasattr(connection, "_get_native_connection") and _functions()[0] is not None:
+            return cls(connection._get_native_connection())
         return None
 
     @property
