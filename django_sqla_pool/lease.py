@@ -45,6 +45,9 @@ _here = _Here()
 class Owner(Protocol):
     """Who a lease was given to; the pool keeps only a weak reference."""
 
+    #: Of the thread that it belongs to. Django has no public name for it.
+    _thread_ident: int
+
     @property
     def allow_thread_sharing(self) -> bool:
         """Whether other threads use the connection as well, and may outlive the borrower."""
@@ -88,12 +91,13 @@ class Lease:
         self.connection: Any = physical.driver.connection
         # Whoever loses its connection, by being collected or by the end of its thread, gives it back all the same.
         self.owner = None if owner is None else weakref.ref(owner, self._lose_owner)
+        self.thread = threading.get_ident()
         self._siblings = _here.leases  # changed by single atomic operations only
-        if owner is not None:
+        # A thread that opens what belongs to another one, as sharing allows, may end: the other goes on.
+        if owner is not None and owner._thread_ident == self.thread:
             self._siblings.add(self)
         self.arrived = arrived  # when the checkout began, and
         self.since = since  # when it ended, on the pool's clock
-        self.thread = threading.get_ident()
         self.stack: Stack | None = None  # how it was taken, if LEAK_AFTER asks for it
         self.is_reported = False  # it has been out for longer than that
         self.had_errors = False  # a statement failed

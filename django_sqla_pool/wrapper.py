@@ -70,6 +70,7 @@ class _Pooled(BaseDatabaseWrapper):
     Database: ModuleType
     health_check_enabled: bool
     health_check_done: bool
+    _thread_ident: int
 
     _lease: Lease | None = None
     _is_pooled = False  # until __init__ is through: an engine may query in there

@@ -191,6 +191,21 @@ def test_a_connection_shared_with_other_threads_survives_the_one_that_opened_it(
     wrapper.dec_thread_sharing()
 
 
+def test_a_connection_opened_for_another_thread_stays_when_the_thread_that_opened_it_ends(wrapper):
+    """As in Django's own test of passing a connection to a thread: sharing ends as soon as that thread has ended."""
+    go_on, done, sessions = threading.Event(), threading.Event(), []
+    housekeeper.submit(lambda: go_on.wait(30))  # it looks at the end of the thread only after sharing has ended
+    wrapper.inc_thread_sharing()
+    thread = threading.Thread(target=lambda: sessions.append(session_id(wrapper)))
+    thread.start()
+    thread.join(30)
+    wrapper.dec_thread_sharing()
+    go_on.set()
+    housekeeper.submit(done.set)
+    assert done.wait(10)
+    assert session_id(wrapper) == sessions[0]
+
+
 def test_a_connection_taken_away_without_close_is_not_lost(wrapper):
     session = session_id(wrapper)
     wrapper.connection = None
