@@ -19,6 +19,7 @@ A map of the package, from the ground up:
     reports           what a pool says in the log
     connection_queue  SQLAlchemy's QueuePool, which holds the idle connections
     pool              lends them
+    process           whether it is a child of a fork
     registry          the pools of this process
     opener            opens a pool's connections by Django's own methods
     creation          what test databases need

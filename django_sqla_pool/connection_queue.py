@@ -37,6 +37,7 @@ class _Idle(QueueCommon[ConnectionPoolEntry]):
         self.maxsize = maxsize
         self.use_lifo = use_lifo
         self.records: deque[ConnectionPoolEntry] = deque()
+        self.take = self.records.pop if use_lifo else self.records.popleft
 
     def qsize(self) -> int:
         return len(self.records)
@@ -46,7 +47,7 @@ class _Idle(QueueCommon[ConnectionPoolEntry]):
 
     def get(self, block: bool = True, timeout: float | None = None) -> ConnectionPoolEntry:
         try:
-            return self.records.pop() if self.use_lifo else self.records.popleft()
+            return self.take()
         except IndexError:
             raise Empty from None
 
@@ -72,6 +73,7 @@ class ConnectionQueue(QueuePool):
             recycle=-1,
             pre_ping=False,
         )
+        self._idle = cast(_Idle, self._pool)
         self._opener = opener
         self._options = options
         self._counters = counters
@@ -100,6 +102,14 @@ class ConnectionQueue(QueuePool):
 
         Raises: the driver's own error - opening one failed.
         """
+        # What _do_get() below does as well, with four calls less: nearly every checkout finds an idle one.
+        if self._outage.error is None:
+            try:
+                record = self._idle.take()
+            except IndexError:
+                pass
+            else:
+                return record.info[_PHYSICAL]  # type: ignore[no-any-return]
         give_up_at: float | None = None
         while True:
             try:
@@ -131,7 +141,7 @@ class ConnectionQueue(QueuePool):
 
     def put_back(self, physical: Physical) -> None:
         """Put a connection back that ``lend`` returned."""
-        self._do_return_conn(physical.record)
+        self._idle.put(physical.record)
         if self._outage.error is not None:
             self._outage.wake()
 
@@ -146,7 +156,7 @@ class ConnectionQueue(QueuePool):
 
     def take(self, fault: Callable[[Physical], str | None]) -> tuple[Physical, str] | None:
         """Take the least recently used idle connection that has a fault out of the queue, without opening any."""
-        records = cast(_Idle, self._pool).records
+        records = self._idle.records
         for record in tuple(records):
             physical: Physical = record.info[_PHYSICAL]
             reason = fault(physical)

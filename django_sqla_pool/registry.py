@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import housekeeper
+from . import housekeeper, process
 from .options import PoolOptions, parse
 from .pool import Pool
 from .snapshot import Snapshot
@@ -99,7 +99,6 @@ _MOST_SEEN = 1000  # settings dicts of copied wrappers come and go; a cache that
 _FORGET_AFTER = 3600.0
 _SHORTEST_PAUSE = 0.05
 
-_pid = os.getpid()
 _abandoned: list[Pool] = []  # the parent's pools, in a forked child: kept, for collecting a connection would close it
 
 
@@ -135,7 +134,7 @@ def pool_for(
 
 def notice_fork() -> None:
     """Leave the parent's pools, if this is a child of a fork that did not run Python's hooks, as uWSGI's may not."""
-    if _pid != os.getpid():
+    if process.has_forked():
         _leave_parent()
 
 
@@ -235,9 +234,10 @@ def _leave_parent() -> None:
 
     A thread of the parent may hold any lock at this moment; it does not exist here, and will never release it.
     """
-    global _lock, _pools, _seen, _pid
+    global _lock, _pools, _seen
     inherited = list(_pools.values())
-    _lock, _pools, _seen, _pid = threading.Lock(), {}, {}, os.getpid()
+    _lock, _pools, _seen = threading.Lock(), {}, {}
+    process.remember()
     _abandoned.extend(inherited)
     housekeeper.forget()
     for pool in inherited:

@@ -41,14 +41,25 @@ class FairSemaphore:
 
         Raises: Closed - after a ``close()`` that succeeded.
         """
-        if self._takes_free_place(None):
-            return True
-        if timeout <= 0:
-            return False
+        with self._lock:
+            if (self.limit is None or self._taken < self.limit) and not self._is_closed:
+                self._taken += 1
+                return True
+            if self._is_closed:
+                raise Closed
+        return timeout > 0 and self._wait(timeout)
+
+    def _wait(self, timeout: float) -> bool:
         turn = threading.Lock()
         turn.acquire()
-        if self._takes_free_place(turn):
-            return True
+        with self._lock:
+            # Again: making the lock may have run a finaliser, which gave a place back while nobody stood in line.
+            if self._is_closed:
+                raise Closed
+            if self.limit is None or self._taken < self.limit:
+                self._taken += 1
+                return True
+            self._line.append(turn)
         try:
             has_turn = turn.acquire(timeout=timeout)
         except BaseException:
@@ -71,18 +82,6 @@ class FairSemaphore:
         with self._lock:
             self._is_closed = self._is_closed or not self._taken
             return self._is_closed
-
-    def _takes_free_place(self, turn: threading.Lock | None) -> bool:
-        """Take a place if one is free; if not, stand in line with ``turn``, made before: its making may run finalisers."""
-        with self._lock:
-            if self._is_closed:
-                raise Closed
-            if self.limit is None or self._taken < self.limit:
-                self._taken += 1
-                return True
-            if turn is not None:
-                self._line.append(turn)
-            return False
 
     def _leave_line(self, turn: threading.Lock) -> bool:
         with self._lock:

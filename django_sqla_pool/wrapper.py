@@ -136,8 +136,9 @@ class _Pooled(BaseDatabaseWrapper):
             self.run_commit_hooks_on_set_autocommit_on = False
 
     def _unhide(self) -> None:
+        attributes = self.__dict__
         for name in _HIDDEN:
-            self.__dict__.pop(name, None)
+            attributes.pop(name, None)
 
     def _check_out(self, pool: Pool | None) -> Any:
         lease = None

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import pytest
 from django.db import ProgrammingError, connections, transaction
 
-from django_sqla_pool import registry, snapshots
+from django_sqla_pool import process, registry, snapshots
 from tests.support.sessions import session_id
 
 # Python warns of a fork in a process with several threads: the pool must not be the reason.
@@ -253,3 +253,12 @@ def test_the_housekeeper_goes_on_in_the_parent(make_wrapper, observer):
     wrapper.close()
     observer.wait_until_gone({session})
     assert wrapper.find_pool().snapshot().closed == {"idle": 1}
+
+
+def test_where_the_kernel_can_not_mark_a_process_the_process_id_tells(monkeypatch):
+    monkeypatch.setattr(process, "_MADV_WIPEONFORK", 9999)
+    page = process._make_page()
+    assert bytes(page) == b"\0"
+    monkeypatch.setattr(process, "_page", page)
+    assert not process.has_forked()
+    assert in_child(process.has_forked, fork=ctypes.PyDLL(None).fork) == "True"

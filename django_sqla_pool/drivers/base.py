@@ -35,8 +35,9 @@ class _PollFd(ctypes.Structure):
 
 # Not select.poll(), which lets go of the GIL: among busy threads it costs up to sys.getswitchinterval(), 5 ms, to have it
 # back. With a timeout of 0 poll(2) never waits, so PyDLL, which keeps the GIL, is safe; gevent has nothing to patch in it.
+# Without argtypes, and with arguments made beforehand: checking them would cost as much as the call.
 _poll = ctypes.PyDLL(None).poll
-_poll.argtypes = (ctypes.c_void_p, ctypes.c_ulong, ctypes.c_int)
+_ONE, _AT_ONCE = ctypes.c_ulong(1), ctypes.c_int(0)
 
 
 class Driver(abc.ABC):
@@ -57,7 +58,7 @@ class Driver(abc.ABC):
         self.parameters = parameters
         self.wrapper_state: dict[str, Any] = {}
         self._pollfd = _PollFd(self.fileno(), select.POLLIN | getattr(select, "POLLRDHUP", 0), 0)
-        self._pollfd_address = ctypes.addressof(self._pollfd)
+        self._pollfd_reference = ctypes.byref(self._pollfd)
 
     def fileno(self) -> int:
         """Return the descriptor of the connection's socket."""
@@ -71,7 +72,7 @@ class Driver(abc.ABC):
         """Look at the socket, without a round trip (about 1 µs)."""
         if self.is_closed():
             return Liveness.DEAD  # and its descriptor may be another socket's by now
-        if _poll(self._pollfd_address, 1, 0) == 0:
+        if _poll(self._pollfd_reference, _ONE, _AT_ONCE) == 0:
             return Liveness.QUIET
         return Liveness.DEAD if self._pollfd.revents & _CLOSED else Liveness.SUSPICIOUS
 

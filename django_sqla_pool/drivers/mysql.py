@@ -39,6 +39,12 @@ class _MySQL(Driver):
             raise ResetFailed("results are still to be read")
         return not status & _IN_TRANSACTION
 
+    def reset(self, had_errors: bool) -> None:
+        # One look at the word tells whether there is anything to undo.
+        untouched = _AUTOCOMMIT if self.autocommit else 0
+        if had_errors or self.status() & (_IN_TRANSACTION | _MORE_RESULTS | _AUTOCOMMIT) != untouched:
+            super().reset(had_errors)
+
     def restore_autocommit(self) -> None:
         if bool(self.status() & _AUTOCOMMIT) is not self.autocommit:
             self.connection.autocommit(self.autocommit)
@@ -87,13 +93,10 @@ class MySQLClient(_MySQL):
             return self._native.status()
         return _AUTOCOMMIT if self.connection.get_autocommit() else 0
 
-    def is_idle(self, had_errors: bool) -> bool:
-        # errno(): the last statement failed, even if Django never saw it.
-        return super().is_idle(had_errors or bool(self.connection.errno()))
-
     def reset(self, had_errors: bool) -> None:
         if self._has_status:
-            super().reset(had_errors)
+            # errno(): the last statement failed, even if Django never saw it.
+            super().reset(had_errors or bool(self.connection.errno()))
             return
         # MySQL's library shows only the autocommit bit. So ROLLBACK is sent now, which frees the locks now, and its
         # answer is read at the next checkout, where it is the liveness check as well: nobody waits for it.
