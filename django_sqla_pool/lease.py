@@ -61,6 +61,7 @@ class Lease:
 
     __slots__ = (
         "__weakref__",
+        "_cursor_count",
         "_cursors",
         "_named_cursors",
         "_prune_at",
@@ -104,6 +105,7 @@ class Lease:
         self.end_reason: str | None = None  # why the connection is to be closed, not kept
         self._cursors: list[weakref.ref[Any]] = []
         self._named_cursors: list[Any] = []
+        self._cursor_count = 0
         self._prune_at = 32
 
     def close(self) -> None:
@@ -133,11 +135,13 @@ class Lease:
             self._named_cursors.append(cursor)
         else:
             self._cursors.append(weakref.ref(cursor))
-        if len(self._cursors) + len(self._named_cursors) >= self._prune_at:
+        self._cursor_count += 1
+        if self._cursor_count >= self._prune_at:
             self._cursors = [reference for reference in self._cursors if reference() is not None]
             self._named_cursors = [cursor for cursor in self._named_cursors if not cursor.closed]
             # Twice what is left: so that a loop over a million cursors prunes seldom.
-            self._prune_at = max(32, 2 * (len(self._cursors) + len(self._named_cursors)))
+            self._cursor_count = len(self._cursors) + len(self._named_cursors)
+            self._prune_at = max(32, 2 * self._cursor_count)
 
     def close_cursors(self) -> None:
         """Close the open cursors that end with the transaction; what they have not read is thrown away."""
@@ -152,6 +156,8 @@ class Lease:
 
     def close_held_cursors(self) -> bool:
         """Close the open cursors that outlive a transaction (WITH HOLD); true if there were any."""
+        if not self._named_cursors:
+            return False
         still_open = [cursor for cursor in self._named_cursors if not cursor.closed]
         self._named_cursors.clear()
         for cursor in still_open:

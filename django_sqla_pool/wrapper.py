@@ -202,9 +202,11 @@ class _Pooled(BaseDatabaseWrapper):
     def _prepare_cursor(self, cursor: Any) -> Any:
         # Here, where every cursor passes: engines built on this one make theirs in ways of their own.
         if self._lease is not None:
-            # Django's MySQL engine wraps the driver's cursor, and it is the driver's that must not live on.
-            self._lease.add_cursor(getattr(cursor, "cursor", cursor), is_named=bool(getattr(cursor, "name", None)))
+            self._note_cursor(self._lease, cursor)
         return super()._prepare_cursor(cursor)  # type: ignore[misc]
+
+    def _note_cursor(self, lease: Lease, cursor: Any) -> None:
+        lease.add_cursor(cursor, is_named=bool(getattr(cursor, "name", None)))
 
     def is_usable(self) -> bool:
         if self.connection is None:
@@ -249,6 +251,10 @@ def is_pooled(wrapper: BaseDatabaseWrapper) -> TypeGuard[_Pooled]:
 
 
 class _PooledMySQL(_Pooled):
+    def _note_cursor(self, lease: Lease, cursor: Any) -> None:
+        # Django wraps the driver's cursor, and it is the driver's that must not live on.
+        lease.add_cursor(getattr(cursor, "cursor", cursor), is_named=False)
+
     @cached_property
     def mysql_server_data(self) -> Any:
         """What Django asks the server once per wrapper is asked once per pool: under ASGI every request has its own."""
