@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from .connection_queue import ConnectionQueue
-from .drivers import Liveness
+from .drivers import Liveness, NoAnswer
 from .errors import PoolTimeout
 from .lease import Lease, Owner
 from .options import PoolOptions
@@ -25,6 +25,12 @@ from .snapshot import Counters, Snapshot
 __all__ = ["Pool"]
 
 log = logging.getLogger("django_sqla_pool")
+
+# Seconds for the answer to a ping. A round trip around the world takes 0.3 s, and TCP sends a lost packet again after 0.2 to
+# 1 s (RFC 6298): within 2 s an answer comes even if some packets are lost. HikariCP's validation timeout is 5 s.
+ANSWER_WITHIN = 2.0
+# And for one whose checkout has no more time: less would take distant servers for dead.
+ANSWER_WITHIN_AT_LEAST = 0.5
 
 
 class Pool:
@@ -48,6 +54,7 @@ class Pool:
         self._leases: set[Lease] = set()
         self._used_at = clock()  # when a connection last came back
         self._distrusted_at = float("-inf")  # a connection idle since before then is pinged, however fresh
+        self._silent_at = float("-inf")  # a connection idle since before then is closed, and nobody waits for its answer
 
     # ------------------------------------------------------------------------------------------------------- checkout
 
@@ -86,7 +93,7 @@ class Pool:
         while True:
             physical = self._queue.lend(deadline)
             try:
-                reason = self._find_fault(physical)
+                reason = self._find_fault(physical, deadline)
             except BaseException:
                 self._discard(physical, "dead")
                 raise
@@ -97,7 +104,7 @@ class Pool:
             if physical.idle_since is None and self._clock() >= deadline:
                 raise self._timeout_error()
 
-    def _find_fault(self, physical: Physical) -> str | None:
+    def _find_fault(self, physical: Physical, deadline: float) -> str | None:
         """Say why a connection must not be lent, if so."""
         if physical.generation is not self._queue.generation:
             return "disposed"
@@ -107,12 +114,8 @@ class Pool:
         if now >= physical.expires_at:
             return "expired"
         driver = physical.driver
-        if driver.is_answer_due:
-            try:
-                driver.read_answer()
-            except Exception as error:
-                log.debug("%s: the answer to a rollback did not come: %s", self.name, error)
-                return "dead"
+        if driver.is_answer_due and not self._answers(physical, driver.read_answer, now, deadline):
+            return "dead"
         if not self.options.pre_ping:
             return None
         liveness = driver.probe()
@@ -122,13 +125,22 @@ class Pool:
         is_fresh = now - physical.idle_since < self.options.ping_after and physical.idle_since >= self._distrusted_at
         if liveness is Liveness.QUIET and is_fresh:
             return None
+        return None if self._answers(physical, driver.ping, now, deadline) else "dead"
+
+    def _answers(self, physical: Physical, ask: Callable[[float], None], now: float, deadline: float) -> bool:
+        """Tell whether the server answers on an idle connection, within ANSWER_WITHIN seconds."""
+        assert physical.idle_since is not None, "bug: idle, but never given back"
+        if physical.idle_since < self._silent_at:
+            return False  # another one, asked later than this was used, has waited in vain: once is enough
         try:
-            driver.ping()
+            ask(max(ANSWER_WITHIN_AT_LEAST, min(ANSWER_WITHIN, deadline - now)))
         except Exception as error:
-            log.debug("%s: ping failed: %s", self.name, error)
+            log.debug("%s: a connection does not answer: %s", self.name, error)
             self._distrusted_at = now
-            return "dead"
-        return None
+            if isinstance(error, NoAnswer):
+                self._silent_at = now
+            return False
+        return True
 
     # -------------------------------------------------------------------------------------------------------- checkin
 

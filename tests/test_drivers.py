@@ -35,7 +35,7 @@ def test_the_probe_tells_quiet_from_closed(wrapper, observer):
     observer.kill(session)
     assert driver.probe() in (Liveness.DEAD, Liveness.SUSPICIOUS)
     with pytest.raises(Exception, match=r"terminat|closed|gone|Lost|killed|status"):
-        driver.ping()
+        driver.ping(2)
     wrapper._lease.end("dead")
 
 

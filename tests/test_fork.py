@@ -123,7 +123,7 @@ def test_a_lease_without_an_owner_is_the_parents_as_well(wrapper, observer):
     with pool.checkout() as lease:
         in_child(lease.close)
         driver = lease.physical.driver
-        driver.ping()
+        driver.ping(2)
         assert pool.snapshot().in_use == 1
 
 

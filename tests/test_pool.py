@@ -10,6 +10,7 @@ import pytest
 from django.db import OperationalError
 
 from django_sqla_pool import PoolTimeout
+from django_sqla_pool.drivers import Liveness
 from django_sqla_pool.options import parse
 from django_sqla_pool.pool import Pool
 from tests.support.sessions import session_id
@@ -212,7 +213,7 @@ def test_a_ping_that_fails_costs_the_connection(make_pool, clock, observer):
     session = _session(pool)
     (physical,) = pool._queue.physicals
     observer.kill(session)
-    physical.driver._pollfd.events = 0  # as if the network had swallowed the goodbye
+    physical.driver.probe = lambda: Liveness.QUIET  # as if the network had swallowed the goodbye
     clock.now += 1
     assert _session(pool) != session
     assert figures(pool) == (0, 1, {"dead": 1})
@@ -472,9 +473,9 @@ def _count_pings(physicals):
     for physical in physicals:
         original = physical.driver.ping
 
-        def ping(original=original):
+        def ping(seconds, original=original):
             count.append(1)
-            original()
+            original(seconds)
 
         physical.driver.ping = ping
     return lambda: len(count)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from .base import Driver, Liveness, ResetFailed
+from .base import Driver, Liveness, NoAnswer, ResetFailed
 from .mysql import MySQLClient, PyMySQL
 from .postgresql import Psycopg, Psycopg2
 
-__all__ = ["Driver", "Liveness", "ResetFailed", "driver_class"]
+__all__ = ["Driver", "Liveness", "NoAnswer", "ResetFailed", "driver_class"]
 
 _DRIVERS: dict[str, type[Driver]] = {
     "psycopg": Psycopg,

@@ -9,7 +9,7 @@ import select
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Driver", "Liveness", "ResetFailed"]
+__all__ = ["Driver", "Liveness", "NoAnswer", "ResetFailed"]
 
 
 class Liveness(enum.Enum):
@@ -22,6 +22,13 @@ class Liveness(enum.Enum):
 
 class ResetFailed(Exception):
     """A connection can't be brought back to a state that the next borrower may have."""
+
+
+class NoAnswer(ResetFailed):
+    """The server was asked for a sign of life, and nothing came."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no answer within {seconds:g} s")
 
 
 _CLOSED = select.POLLHUP | select.POLLERR | select.POLLNVAL | getattr(select, "POLLRDHUP", 0)
@@ -76,9 +83,18 @@ class Driver(abc.ABC):
             return Liveness.QUIET
         return Liveness.DEAD if self._pollfd.revents & _CLOSED else Liveness.SUSPICIOUS
 
+    def is_readable(self, seconds: float) -> bool:
+        """Wait so long, without blocking other threads, until something arrives or the other side closes."""
+        poll = select.poll()  # not select(), which fails on descriptors above 1023
+        poll.register(self.fileno(), select.POLLIN | _CLOSED)
+        return bool(poll.poll(max(0.0, seconds) * 1000))
+
     @abc.abstractmethod
-    def ping(self) -> None:
-        """Ask the server for a sign of life: one round trip that leaves the transaction state as it is."""
+    def ping(self, seconds: float) -> None:
+        """Ask the server for a sign of life: one round trip that leaves the transaction state as it is.
+
+        Raises: NoAnswer - none came within so many seconds.
+        """
 
     @abc.abstractmethod
     def is_idle(self, had_errors: bool) -> bool:
@@ -97,8 +113,11 @@ class Driver(abc.ABC):
 
     is_answer_due = False  # True: reset() has sent something, and left its answer to be read by read_answer()
 
-    def read_answer(self) -> None:  # noqa: B027  (most drivers leave no answer)
-        """Read the answer that is due; the connection must not be used before."""
+    def read_answer(self, seconds: float) -> None:  # noqa: B027  (most drivers leave no answer)
+        """Read the answer that is due; the connection must not be used before.
+
+        Raises: NoAnswer - it did not come within so many seconds.
+        """
 
     def rollback(self) -> None:
         """Roll back, whoever began the transaction and however."""

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from .base import Driver, ResetFailed
+from .base import Driver, NoAnswer, ResetFailed
 from .native import Native
 
 __all__ = ["MySQLClient", "PyMySQL"]
@@ -103,19 +103,28 @@ class MySQLClient(_MySQL):
         self.connection.send_query(b"ROLLBACK")
         self.is_answer_due = True
 
-    def ping(self) -> None:
-        self.connection.ping()
+    def ping(self, seconds: float) -> None:
+        # Not COM_PING: the library's function for it sends and reads in one, and read_timeout is not for it alone.
+        self.connection.send_query(b"DO 0")
+        self._read_within(seconds)
 
     def reset_connection(self) -> None:
         if self.is_answer_due:
-            self.read_answer()
+            self.is_answer_due = False
+            self.connection.read_query_result()  # a rollback takes as long as it takes
         if self._native is None or self._native.reset_connection():
             raise ResetFailed("the client library can't reset the connection")
 
-    def read_answer(self) -> None:
+    def read_answer(self, seconds: float) -> None:
         self.is_answer_due = False
-        self.connection.read_query_result()
+        self._read_within(seconds)
         self.restore_autocommit()
+
+    def _read_within(self, seconds: float) -> None:
+        # The answer is one small packet, so what makes the socket readable is all of it.
+        if not self.is_readable(seconds):
+            raise NoAnswer(seconds)
+        self.connection.read_query_result()
 
 
 class PyMySQL(_MySQL):
@@ -132,8 +141,18 @@ class PyMySQL(_MySQL):
             return _MORE_RESULTS
         return int(self.connection.server_status)
 
-    def ping(self) -> None:
-        self.connection.ping(reconnect=False)  # True, the default before 1.2, would lose the session in silence
+    def ping(self, seconds: float) -> None:
+        connection = self.connection
+        # Its own timeout holds under TLS as well, where a readable socket may have half a record.
+        was, connection._read_timeout = connection._read_timeout, seconds
+        try:
+            connection.ping(reconnect=False)  # True, the default before 1.2, would lose the session in silence
+        except Exception as error:
+            if isinstance(error.__context__, TimeoutError):
+                raise NoAnswer(seconds) from error
+            raise
+        finally:
+            connection._read_timeout = was
 
     def reset_connection(self) -> None:
         self.connection._execute_command(0x1F, b"")  # COM_RESET_CONNECTION, for which it has no method

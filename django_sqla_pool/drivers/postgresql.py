@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from .base import Driver, Liveness, ResetFailed
+from .base import Driver, Liveness, NoAnswer, ResetFailed
+from .libpq import LibPQ
 
 __all__ = ["Psycopg", "Psycopg2"]
 
@@ -36,6 +38,7 @@ _PG_REFUSALS = (
     "session is read-only",
 )
 _PG_IDLE, _PG_INTRANS, _PG_INERROR = 0, 2, 3
+_PGRES_EMPTY_QUERY = 0
 
 
 class _PostgreSQL(Driver):
@@ -64,6 +67,26 @@ class _PostgreSQL(Driver):
     def is_refusal(error: BaseException) -> bool:
         text = str(error)
         return any(refusal in text for refusal in _PG_REFUSALS)
+
+    def ping_by_libpq(self, libpq: Any, seconds: float) -> None:
+        """Send an empty query: no snapshot, no transaction, and neither driver knows of it or begins one for it.
+
+        ``libpq``: psycopg 3's PGconn, or what has the same methods.
+        """
+        deadline = time.monotonic() + seconds
+        libpq.send_query(b"")
+        statuses = []
+        while True:
+            while libpq.flush() or libpq.is_busy():
+                if not self.is_readable(deadline - time.monotonic()):
+                    raise NoAnswer(seconds)
+                libpq.consume_input()
+            result = libpq.get_result()
+            if result is None:
+                break
+            statuses.append(result.status)
+        if statuses != [_PGRES_EMPTY_QUERY]:
+            raise ResetFailed(f"ping answered with status {statuses}")
 
     def restore_autocommit(self) -> None:
         if self.connection.autocommit is not self.autocommit:
@@ -100,11 +123,8 @@ class Psycopg(_PostgreSQL):
                 return liveness if liveness is Liveness.DEAD else Liveness.SUSPICIOUS
         return liveness
 
-    def ping(self) -> None:
-        # An empty query: no snapshot, no transaction, and psycopg sends no BEGIN for it.
-        result = self.connection.pgconn.exec_(b"")
-        if result.status != 0:  # PGRES_EMPTY_QUERY
-            raise ResetFailed(f"ping answered with status {result.status}")
+    def ping(self, seconds: float) -> None:
+        self.ping_by_libpq(self.connection.pgconn, seconds)
 
     def rollback(self) -> None:
         if self.connection.pgconn.transaction_status not in (_PG_INTRANS, _PG_INERROR):
@@ -125,7 +145,12 @@ class Psycopg2(_PostgreSQL):
     def is_idle(self, had_errors: bool) -> bool:
         return bool(self.connection.get_transaction_status() == _PG_IDLE)
 
-    def ping(self) -> None:
+    def ping(self, seconds: float) -> None:
+        libpq = LibPQ.of(self.connection)
+        if libpq is not None:
+            self.ping_by_libpq(libpq, seconds)
+            return
+        # A psycopg2 with libpq built into it, out of reach. Without a deadline: only its own functions are left.
         was = self.connection.autocommit
         self.connection.autocommit = True  # else psycopg2 begins a transaction for the ping
         with self.connection.cursor() as cursor:
