@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import time
 import types
 
 import pytest
 from django.db import connections
 
-from django_sqla_pool import pooled
-from django_sqla_pool.drivers import Liveness, driver_class, mysql, native
+from django_sqla_pool import pool, pooled
+from django_sqla_pool.drivers import Liveness, NoAnswer, driver_class, libpq, mysql, native
 from tests.support.sessions import session_id
 from tests.test_borrowers import assert_untouched, execute, table  # noqa: F401  (a fixture)
 from tests.test_round_trips import make_proxied, measured, one_select, proxy  # noqa: F401  (fixtures)
@@ -53,6 +54,99 @@ def test_a_connection_closed_while_idle_is_not_lent(wrapper):
     raw.close()
     assert session_id(wrapper) != session
     assert wrapper.find_pool().snapshot().closed == {"dead": 1}
+
+
+def test_a_ping_that_is_not_answered_ends_at_its_deadline(make_proxied, proxy):  # noqa: F811
+    wrapper = make_proxied()
+    wrapper.ensure_connection()
+    proxy.settled().hold_answers()
+    began = time.monotonic()
+    with pytest.raises(NoAnswer, match=r"^no answer within 0\.2 s$"):
+        wrapper._lease.physical.driver.ping(0.2)
+    assert 0.2 <= time.monotonic() - began < 5  # 5 s: not for ever
+    wrapper._lease.end("dead")
+
+
+def test_a_ping_costs_one_round_trip_and_leaves_nothing_to_be_read(make_proxied, proxy):  # noqa: F811
+    wrapper = make_proxied()
+    one_select(wrapper)
+    driver = wrapper._lease.physical.driver
+    trips, statements = measured(proxy, lambda: driver.ping(5))
+    assert trips == 1, statements
+    assert driver.probe() is Liveness.QUIET
+    assert driver.is_idle(False)
+    assert session_id(wrapper)
+
+
+@pytest.mark.parametrize("alias", ["mysql"])
+def test_a_ping_changes_no_timeout_of_the_users(make_wrapper):
+    wrapper = make_wrapper(OPTIONS={"read_timeout": 77})
+    wrapper.ensure_connection()
+    driver = wrapper._lease.physical.driver
+    driver.ping(5)
+    one_select(wrapper)
+    # mysqlclient's timeouts are the library's, and a ping has nothing to do with them.
+    if type(driver).__name__ == "PyMySQL":
+        assert driver.connection._sock.gettimeout() == 77
+
+
+@pytest.mark.parametrize("alias", ["default"])
+def test_a_ping_leaves_a_blocking_libpq_blocking(wrapper):
+    wrapper.ensure_connection()
+    pgconn = getattr(wrapper.connection, "pgconn", None)
+    for nonblocking in (0, 1) if pgconn is not None else ():
+        pgconn.nonblocking = nonblocking
+        wrapper._lease.physical.driver.ping(5)
+        assert pgconn.nonblocking == nonblocking
+
+
+@pytest.mark.parametrize("alias", ["default"])
+class TestPsycopg2:
+    """What psycopg2 alone has. (psycopg 3 has its own way to libpq, and must do the same in the end.)"""
+
+    @pytest.fixture(autouse=True, params=["libpq in reach", "libpq out of reach"])
+    def reach(self, request, monkeypatch):
+        if request.param == "libpq out of reach":
+            monkeypatch.setattr(libpq, "_library", lambda path: None)
+
+    def test_a_ping_begins_no_transaction_whatever_autocommit_is(self, make_wrapper):
+        for autocommit in (True, False):
+            wrapper = make_wrapper(AUTOCOMMIT=autocommit)
+            wrapper.ensure_connection()
+            driver = wrapper._lease.physical.driver
+            driver.ping(5)
+            assert driver.is_idle(False)
+            assert wrapper.connection.autocommit is autocommit
+            assert session_id(wrapper)
+            wrapper.rollback()
+            wrapper.close()
+
+    def test_a_notice_that_comes_with_a_ping_is_kept(self, wrapper, observer):
+        wrapper.ensure_connection()
+        driver = wrapper._lease.physical.driver
+        with wrapper.cursor() as cursor:
+            cursor.execute("LISTEN news")
+        observer.query("NOTIFY news, 'something'")
+        driver.ping(5)
+        assert driver.is_idle(False)
+        with wrapper.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            assert cursor.fetchone() == (1,)
+
+    def test_a_dead_session_does_not_answer(self, wrapper, observer):
+        session = session_id(wrapper)
+        driver = wrapper._lease.physical.driver
+        observer.kill(session)
+        with pytest.raises(Exception, match=r"terminat|closed|status"):
+            driver.ping(5)
+        with pytest.raises(Exception, match=r"closed|no connection|terminat"):
+            driver.ping(5)
+
+
+def test_an_extension_module_that_hides_libpq_is_one_without(wrapper):
+    import _socket
+
+    assert libpq._library(_socket.__file__) is None
 
 
 @pytest.fixture
@@ -105,6 +199,15 @@ class TestMySQLWithoutTheStatusWord:
         session = session_id(wrapper)
         wrapper.close()
         observer.kill(session)
+        assert session_id(wrapper) != session
+        assert wrapper.find_pool().snapshot().closed == {"dead": 1}
+
+    def test_who_waits_for_the_answer_in_vain_gets_another_connection(self, make_proxied, proxy, monkeypatch):  # noqa: F811
+        monkeypatch.setattr(pool, "ANSWER_WITHIN", 0.2)
+        wrapper = make_proxied(PING_AFTER=0)
+        session = session_id(wrapper)
+        proxy.settled().lose()
+        wrapper.close()
         assert session_id(wrapper) != session
         assert wrapper.find_pool().snapshot().closed == {"dead": 1}
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError
 
 from django_sqla_pool import PoolTimeout
-from django_sqla_pool.drivers import Liveness
+from django_sqla_pool.drivers import Liveness, NoAnswer
 from django_sqla_pool.options import parse
 from django_sqla_pool.pool import Pool
 from tests.support.sessions import session_id
@@ -191,18 +191,66 @@ def test_after_one_dead_connection_all_idle_ones_are_suspected(make_pool, observ
     survivors -= {next(physical for physical in survivors if physical.idle_since == clock.now)}
     clock.now += 1
     observer.kill(session)
-    pings = _count_pings(survivors)
+    pings = count_pings(survivors)
     lend(pool, 3)
     assert pings() == 2
     lend(pool, 3)
     assert pings() == 2
+
+
+def _silent(physical, asked):
+    def ping(seconds):
+        asked.append(seconds)
+        raise NoAnswer(seconds)
+
+    physical.driver.ping = ping
+
+
+def test_after_one_silent_connection_all_idle_ones_are_closed_and_none_is_asked(make_pool, clock):
+    pool = make_pool()
+    lend(pool, 4)
+    asked = []
+    for physical in pool._queue.physicals:
+        _silent(physical, asked)
+    clock.now += 1
+    lend(pool, 4)
+    assert asked == [2.0]
+    assert figures(pool) == (0, 4, {"dead": 4})
+
+
+def test_a_connection_used_after_the_question_is_asked_by_itself(make_pool, clock):
+    pool = make_pool(USE_LIFO=False)
+    idle, in_use = pool.checkout(), pool.checkout()
+    idle.close()
+    _silent(idle.physical, [])
+    clock.now += 1
+    pings = count_pings([in_use.physical])
+    with pool.checkout():  # a new one: the idle one was silent, now
+        clock.now += 1
+        in_use.close()
+        clock.now += 1
+        with pool.checkout() as lease:
+            assert lease.connection is in_use.connection
+    assert pings() == 1
+    assert pool.snapshot().closed == {"dead": 1}
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(30, 2.0), (1.5, 1.5), (0, 0.5)])
+def test_a_ping_may_take_what_is_left_of_the_timeout_and_no_more_than_its_own(make_pool, clock, timeout, seconds):
+    pool = make_pool(TIMEOUT=timeout)
+    lend(pool, 1)
+    asked = []
+    _silent(*pool._queue.physicals, asked)
+    clock.now += 1
+    lend(pool, 1)
+    assert asked == [seconds]
 
 
 @pytest.mark.parametrize(("ping_after", "idle", "expected"), [(0.5, 0.4, 0), (0.5, 0.6, 1), (0, 0, 1)])
 def test_a_ping_is_sent_after_the_idle_time_that_was_asked_for(make_pool, clock, ping_after, idle, expected):
     pool = make_pool(PING_AFTER=ping_after)
     lend(pool, 1)
-    pings = _count_pings(pool._queue.physicals)
+    pings = count_pings(pool._queue.physicals)
     clock.now += idle
     lend(pool, 1)
     assert pings() == expected
@@ -468,7 +516,7 @@ def _session(pool):
         return cursor.fetchone()[0]
 
 
-def _count_pings(physicals):
+def count_pings(physicals):
     count = []
     for physical in physicals:
         original = physical.driver.ping

@@ -226,6 +226,25 @@ def test_nothing_passes_while_it_is_silent(proxy, connect):
     assert proxy.statements == ("SELECT 1",)
 
 
+def test_connections_that_were_lost_are_silent_and_new_ones_are_served(proxy, connect):
+    connection = connect()
+    proxy.reset()
+    proxy.lose()
+    asking = Asking(connection)
+    assert ask(connect(), "SELECT 2") == 2
+    assert asking.is_alive()
+    assert "SELECT 1" not in proxy.settled().statements
+    proxy.resume()
+    assert asking.result() == 1
+
+
+def test_what_is_encrypted_passes_and_is_not_counted(protocol, connect):
+    server = settings.DATABASES[ALIASES[protocol]]
+    with wire.Proxy(server["HOST"], server["PORT"], "opaque") as proxy:
+        assert ask(connect(port=proxy.port)) == 1
+        assert (proxy.settled().round_trips, proxy.connections) == (0, 0)
+
+
 def test_answers_held_back_show_who_waits_for_them(proxy, connect):
     connection = connect()
     proxy.reset()

@@ -175,7 +175,19 @@ class MySQL:
         return self.NAMES.get(body[0], f"COM_0x{body[0]:02X}")
 
 
-READERS: dict[str, type[Reader]] = {"postgresql": PostgreSQL, "mysql": MySQL}
+class Opaque:
+    """What is encrypted: passed on, and not counted."""
+
+    is_session = False
+
+    def questions(self, data: bytes) -> Iterator[str]:
+        return iter(())
+
+    def answer(self, data: bytes) -> None:
+        pass
+
+
+READERS: dict[str, type[Reader]] = {"postgresql": PostgreSQL, "mysql": MySQL, "opaque": Opaque}
 
 
 def _text(raw: bytes) -> str:

@@ -40,6 +40,7 @@ class _Link:
     client: _End
     server: _End
     reader: Reader
+    held: frozenset[str]  # what is not passed on
     number: int = 0  # of its session, from 1; 0 until the client logs in
 
     def peer(self, end: _End) -> _End:
@@ -59,7 +60,7 @@ class Relay:
         self.error: Exception | None = None
         self._sessions = 0
         self._links: set[_Link] = set()
-        self._held: frozenset[str] = frozenset()
+        self._held: frozenset[str] = frozenset()  # of connections that are still to come
         self._is_over = False
         self._commands: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
         self._selector = selectors.DefaultSelector()
@@ -100,7 +101,11 @@ class Relay:
 
     def hold(self, *directions: str) -> None:
         self._held = frozenset(directions)
+        self.hold_open_ones(*directions)
+
+    def hold_open_ones(self, *directions: str) -> None:
         for link in self._links:
+            link.held = frozenset(directions)
             self._watch(link, link.client)
             self._watch(link, link.server)
 
@@ -154,7 +159,7 @@ class Relay:
         except OSError:
             _reset(client)
             return
-        link = _Link(_End(client, QUESTIONS), _End(server, ANSWERS), self._new_reader())
+        link = _Link(_End(client, QUESTIONS), _End(server, ANSWERS), self._new_reader(), self._held)
         self._links.add(link)
         for end in (link.client, link.server):
             end.sock.setblocking(False)
@@ -163,7 +168,7 @@ class Relay:
 
     def _watch(self, link: _Link, end: _End) -> None:
         """Tell the selector what to wait for on this socket, as things are now."""
-        events = 0 if end.has_finished or end.sends in self._held else selectors.EVENT_READ
+        events = 0 if end.has_finished or end.sends in link.held else selectors.EVENT_READ
         if end.unsent:
             events |= selectors.EVENT_WRITE
         key = self._selector.get_map().get(end.sock)
@@ -192,7 +197,7 @@ class Relay:
         self._watch(link, peer)
 
     def _receive(self, link: _Link, end: _End, peer: _End) -> None:
-        if end.has_finished or end.sends in self._held:
+        if end.has_finished or end.sends in link.held:
             return
         try:
             data = end.sock.recv(1 << 16)

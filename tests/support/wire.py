@@ -29,7 +29,8 @@ T = TypeVar("T")
 class Proxy:
     """Count what passes between clients and one server, and break it when told to.
 
-    ``protocol`` is "postgresql" or "mysql". Clients connect to ``host``:``port`` without TLS and without compression.
+    ``protocol`` is "postgresql" or "mysql", and clients connect to ``host``:``port`` without TLS and without compression; or
+    it is "opaque", for those that encrypt, and nothing is counted.
     Raises: WireError - at the next look at any figure, and at the end, if something passed that can not be read.
     """
 
@@ -105,6 +106,10 @@ class Proxy:
     def silence(self) -> None:
         """From now on pass nothing, close nothing and answer nothing: a network that swallows packets. Undone by resume()."""
         self._call(lambda: self._relay.hold(QUESTIONS, ANSWERS))
+
+    def lose(self) -> None:
+        """Do so with the connections that are open, and serve new ones: a firewall that has lost its table."""
+        self._call(lambda: self._relay.hold_open_ones(QUESTIONS, ANSWERS))
 
     def hold_answers(self) -> None:
         """Let questions through and hold the answers back: who goes on did not wait for one. Undone by resume()."""
