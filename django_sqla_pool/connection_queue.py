@@ -16,7 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.util.queue import Empty, QueueCommon
 
 from .options import PoolOptions
-from .outage import Outage
+from .outage import NotTried, Outage, Ticket
 from .physical import Opener, Physical
 from .reports import Reports
 from .snapshot import Counters
@@ -24,10 +24,6 @@ from .snapshot import Counters
 __all__ = ["ConnectionQueue"]
 
 _PHYSICAL = "django_sqla_pool"  # the key of our own entry in SQLAlchemy's info dict of a connection
-
-
-class _NotTried(Exception):
-    """The time was up before it was this thread's turn."""
 
 
 class _Idle(QueueCommon[ConnectionPoolEntry]):
@@ -111,23 +107,26 @@ class ConnectionQueue(QueuePool):
             else:
                 return record.info[_PHYSICAL]  # type: ignore[no-any-return]
         give_up_at: float | None = None
+        ticket: Ticket | None = None
         while True:
+            record = None
             try:
                 error = self._outage.error
                 if error is not None and self._options.connect_retry:
                     if give_up_at is None:
                         give_up_at = min(deadline, self._clock() + self._options.connect_retry)
-                    if not self._outage.wait_turn(give_up_at, self._has_idle):
-                        raise _NotTried
-                record = self._do_get()
-            except _NotTried:
+                    ticket = ticket or self._outage.draw()
+                    record = self._outage.wait_turn(ticket, give_up_at, self._take_idle)
+                if record is None:
+                    record = self._do_get()
+            except NotTried:
                 assert error is not None
                 raise type(error)(*error.args) from error  # a copy: the original belongs to another thread
             except BaseException as failure:
                 if not self._opener.is_refusal(failure):
                     self._end_outage()  # the server has answered, or nobody asked it
                     raise
-                if self._outage.failed(failure):
+                if self._outage.failed(failure, ticket):
                     self._reports.refused(failure, self._options.connect_retry)
                 now = self._clock()
                 if give_up_at is None:
@@ -136,7 +135,7 @@ class ConnectionQueue(QueuePool):
                     raise
             else:
                 if self._outage.error is not None:
-                    self._outage.pass_turn()  # an idle one came in: nothing was tried
+                    self._outage.pass_turn(ticket)  # an idle one came in: nothing was tried
                 return record.info[_PHYSICAL]  # type: ignore[no-any-return]
 
     def put_back(self, physical: Physical) -> None:
@@ -166,8 +165,10 @@ class ConnectionQueue(QueuePool):
                     return physical, reason
         return None
 
-    def _has_idle(self) -> bool:
-        return self.checkedin() > 0
+    def _take_idle(self) -> ConnectionPoolEntry | None:
+        with contextlib.suppress(Empty):
+            return cast(_Idle, self._pool).get()
+        return None
 
     def _open(self, record: ConnectionPoolEntry) -> Any:
         """Open a connection for a record: QueuePool's ``creator``."""

@@ -5,78 +5,129 @@ It owns the knowledge that a server does not accept connections, and the times o
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
-__all__ = ["Outage"]
+__all__ = ["NotTried", "Outage", "Ticket"]
 
 # The first retry comes soon, since a slot may come free at any moment; the longest pause keeps the first success within
 # half a second of the server's return.
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.5
 
+T = TypeVar("T")
+
+
+class NotTried(Exception):
+    """The time was up before it was this ticket's turn."""
+
+
+class Ticket:
+    """A place in the line of an outage; whoever tries in vain comes back to the place that he had."""
+
+    __slots__ = ("bell", "number")
+
+    def __init__(self, number: int, lock: threading.Lock) -> None:
+        self.number = number
+        self.bell = threading.Condition(lock)  # rung when there is reason to look again
+
+    def __lt__(self, other: Ticket) -> bool:
+        return self.number < other.number
+
 
 class Outage:
-    """Lets one thread at a time try a server that is away, with growing pauses, while the others wait for its result."""
+    """Has those who want a connection from a server that is away stand in line.
+
+    Only the first in line may take a connection that has come in, or try, one thread at a time and with growing pauses. So
+    nobody is overtaken by who has just given a connection back, and a server that is full or starting is not stormed.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        # _lock guards all that follows; _changed is notified whenever a waiter has reason to look again. The lock is taken
-        # by itself: Condition.__enter__ is Python code, and an interrupt inside it would leave the lock taken.
+        self._numbers = itertools.count()
+        # _lock guards all that follows. It is taken by itself: Condition.__enter__ is Python code, and an interrupt inside
+        # it would leave the lock taken.
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
         self.error: BaseException | None = None  # why the last attempt failed; None: the server is not known to be away
         self._began_at = 0.0
-        self._is_somebody_trying = False
+        self._line: list[Ticket] = []  # sorted
+        self._trying: Ticket | None = None  # out of the line
         self._next_attempt = 0.0
         self._pause = FIRST_PAUSE
 
-    def wait_turn(self, until: float, has_idle: Callable[[], bool]) -> bool:
-        """Wait until the caller may try, the server is back, or a connection has come in; false if ``until`` passed."""
-        with self._lock:
-            while self.error is not None and not has_idle():
-                now = self._clock()
-                # Before the deadline is looked at: who has no time to wait (TIMEOUT 0) may be the only one who ever comes.
-                if not self._is_somebody_trying and now >= self._next_attempt:
-                    self._is_somebody_trying = True
-                    return True
-                if now >= until:
-                    return False
-                wake = until if self._is_somebody_trying else min(until, self._next_attempt)
-                self._changed.wait(wake - now)
-            return True
+    def draw(self) -> Ticket:
+        """Return a ticket: behind all that were drawn before."""
+        return Ticket(next(self._numbers), self._lock)
 
-    def failed(self, error: BaseException) -> bool:
+    def wait_turn(self, ticket: Ticket, until: float, take_idle: Callable[[], T | None]) -> T | None:
+        """Wait in line for what ``take_idle`` gives. Returns None if the caller may try instead, or the server is back.
+
+        Raises: NotTried - ``until`` has passed.
+        """
+        with self._lock:
+            bisect.insort(self._line, ticket)
+            try:
+                while self.error is not None:
+                    is_first = self._line[0] is ticket
+                    if is_first and (idle := take_idle()) is not None:
+                        return idle
+                    now = self._clock()
+                    may_try = is_first and self._trying is None
+                    # Before the deadline is looked at: who has no time to wait (TIMEOUT 0) may be the only one who comes.
+                    if may_try and now >= self._next_attempt:
+                        self._trying = ticket
+                        return None
+                    if now >= until:
+                        raise NotTried
+                    ticket.bell.wait((min(until, self._next_attempt) if may_try else until) - now)
+                return None
+            finally:
+                self._line.remove(ticket)
+                self._ring_first_locked()
+
+    def failed(self, error: BaseException, ticket: Ticket | None) -> bool:
         """Note that an attempt failed because the server is away; true if it was the first of them."""
         with self._lock:
-            now = self._clock()
             is_first = self.error is None
-            if is_first:
-                self._began_at = now
             self.error = error
-            self._is_somebody_trying = False
-            self._next_attempt = now + self._pause
-            self._pause = min(self._pause * 2, LONGEST_PAUSE)
-            self._changed.notify_all()
+            if is_first:
+                self._began_at = self._clock()
+            # Several may have begun before the first of them failed: they are no reason for a longer pause.
+            if is_first or self._had_turn_locked(ticket):
+                self._next_attempt = self._clock() + self._pause
+                self._pause = min(self._pause * 2, LONGEST_PAUSE)
             return is_first
 
     def ended(self) -> float | None:
         """Note that the server answered: everybody may try. Returns how many seconds it was away; None if it was not."""
         with self._lock:
             seconds = None if self.error is None else self._clock() - self._began_at
-            self.error = None
-            self._is_somebody_trying = False
+            self.error = self._trying = None
             self._pause = FIRST_PAUSE
-            self._changed.notify_all()
+            for ticket in self._line:
+                ticket.bell.notify()
             return seconds
 
-    def pass_turn(self) -> None:
-        """Leave the attempt to somebody else."""
+    def pass_turn(self, ticket: Ticket | None) -> None:
+        """Leave the attempt to somebody else, if it was this ticket's."""
         with self._lock:
-            self._is_somebody_trying = False
-            self._changed.notify_all()
+            self._had_turn_locked(ticket)
 
     def wake(self) -> None:
-        """Let those who wait look for a connection that has come in."""
+        """Let the first in line look for a connection that has come in."""
         with self._lock:
-            self._changed.notify_all()
+            self._ring_first_locked()
+
+    def _had_turn_locked(self, ticket: Ticket | None) -> bool:
+        had_turn = ticket is not None and self._trying is ticket
+        if had_turn:
+            self._trying = None
+            self._ring_first_locked()
+        return had_turn
+
+    def _ring_first_locked(self) -> None:
+        if self._line:
+            self._line[0].bell.notify()

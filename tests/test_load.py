@@ -14,7 +14,7 @@ from django.db.transaction import TransactionManagementError
 from tests.support.aliases import more_aliases
 from tests.support.ledger import INSERT, Ledger
 from tests.support.load import Load
-from tests.support.sessions import Observer
+from tests.support.sessions import Observer, session_id
 
 SETTINGS = {"POOL_OPTIONS": {"POOL_SIZE": 2, "MAX_OVERFLOW": 1}}
 
@@ -105,9 +105,9 @@ def test_a_row_in_doubt_may_be_there_once_or_not_at_all(ledger: Ledger) -> None:
 def test_a_leaked_session_is_noticed(load: Load) -> None:
     run(load)
     leaked = Observer(load.ledger.observer.wrapper.settings_dict, load.alias)
-    (pid,) = leaked.query("SELECT pg_backend_pid()" if leaked.wrapper.vendor == "postgresql" else "SELECT CONNECTION_ID()")[0]
+    session = session_id(leaked.wrapper)
     try:
-        assert load.violations(rest=0.3) == [f"session {pid} is at the server, and no pool knows it"]
+        assert load.violations(rest=0.3) == [f"session {session} is at the server, and no pool knows it"]
     finally:
         leaked.close()
 

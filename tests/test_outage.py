@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from django_sqla_pool.outage import FIRST_PAUSE, LONGEST_PAUSE, Outage
+from django_sqla_pool.outage import FIRST_PAUSE, LONGEST_PAUSE, NotTried, Outage
+from tests.support.threads import in_thread, wait_until
 
 
 class Clock:
@@ -17,76 +18,153 @@ class Clock:
         return self.now
 
 
-def no_idle():
-    return False
+def nothing():
+    """No connection has come in."""
 
 
-def test_without_an_outage_everybody_may_try():
-    assert Outage(Clock()).wait_turn(100.0, no_idle)
+@pytest.fixture
+def clock():
+    return Clock()
 
 
-def test_after_a_failure_the_next_attempt_comes_after_a_pause():
-    clock = Clock()
+@pytest.fixture
+def outage(clock):
+    """An outage that has just begun."""
     outage = Outage(clock)
-    outage.failed(OSError("away"))
-    assert not outage.wait_turn(100.0, no_idle)
+    assert outage.failed(OSError("away"), None)
+    return outage
+
+
+def may_try(outage, ticket=None, until=0.0):
+    """Whether a ticket, a new one if none is given, gets the turn."""
+    try:
+        return outage.wait_turn(ticket or outage.draw(), until, nothing) is None
+    except NotTried:
+        return False
+
+
+def test_without_an_outage_everybody_may_try(clock):
+    outage = Outage(clock)
+    assert may_try(outage)
+    assert may_try(outage)
+
+
+def test_after_a_failure_the_next_attempt_comes_after_a_pause(outage, clock):
+    assert not may_try(outage)
     clock.now += FIRST_PAUSE
-    assert outage.wait_turn(200.0, no_idle)
+    assert may_try(outage, until=200.0)
 
 
-def test_the_pauses_grow_up_to_a_bound_and_start_again_after_a_success():
-    clock = Clock()
-    outage = Outage(clock)
+def test_the_pauses_grow_up_to_a_bound_and_start_again_after_a_success(outage, clock):
     pauses = []
+    ticket = outage.draw()
     for _ in range(8):
-        outage.failed(OSError("away"))
         pauses.append(outage._next_attempt - clock.now)
+        clock.now = outage._next_attempt
+        assert may_try(outage, ticket)
+        outage.failed(OSError("away"), ticket)
     assert pauses[0] == pytest.approx(FIRST_PAUSE)
     assert pauses == sorted(pauses)
     assert pauses[-1] == pytest.approx(LONGEST_PAUSE)
     outage.ended()
-    outage.failed(OSError("away"))
+    outage.failed(OSError("away"), None)
     assert outage._next_attempt - clock.now == pytest.approx(FIRST_PAUSE)
 
 
-def test_only_one_tries_at_a_time():
-    clock = Clock()
-    outage = Outage(clock)
-    outage.failed(OSError("away"))
+def test_attempts_that_had_begun_before_the_outage_was_known_do_not_lengthen_the_pause(outage, clock):
+    for _ in range(20):
+        assert not outage.failed(OSError("away"), None)
+    assert outage._next_attempt - clock.now == pytest.approx(FIRST_PAUSE)
+
+
+def test_only_one_tries_at_a_time(outage, clock):
     clock.now += 1
-    assert outage.wait_turn(clock.now + 1, no_idle)
-    assert not outage.wait_turn(clock.now, no_idle), "somebody is trying"
-    outage.pass_turn()
-    assert outage.wait_turn(clock.now + 1, no_idle)
+    first = outage.draw()
+    assert may_try(outage, first)
+    assert not may_try(outage), "somebody is trying"
+    outage.failed(OSError("away"), None)
+    outage.pass_turn(outage.draw())
+    assert not may_try(outage), "somebody is trying still"
+    outage.pass_turn(first)
+    assert may_try(outage)
 
 
-def test_who_has_no_time_to_wait_may_try_when_an_attempt_is_due():
-    clock = Clock()
-    outage = Outage(clock)
-    outage.failed(OSError("away"))
-    assert not outage.wait_turn(clock.now, no_idle)
+def test_who_has_no_time_to_wait_may_try_when_an_attempt_is_due(outage, clock):
+    assert not may_try(outage, until=clock.now)
     clock.now += FIRST_PAUSE
-    assert outage.wait_turn(clock.now, no_idle)
+    assert may_try(outage, until=clock.now)
 
 
-def test_an_idle_connection_ends_the_wait():
-    outage = Outage(Clock())
-    outage.failed(OSError("away"))
-    assert outage.wait_turn(200.0, lambda: True)
+def test_an_idle_connection_ends_the_wait(outage):
+    assert outage.wait_turn(outage.draw(), 200.0, lambda: "idle") == "idle"
     assert outage.error is not None
 
 
-def test_a_success_lets_all_who_wait_go_on():
-    clock = Clock()
-    outage = Outage(clock)
-    outage.failed(OSError("away"))
+def test_who_comes_first_gets_the_first_connection_that_comes_in(outage):
+    idle, got, tickets = [], [], [outage.draw() for _ in range(3)]
+
+    def take():
+        return idle.pop() if idle else None
+
+    def wait(ticket):
+        got.append((ticket.number, outage.wait_turn(ticket, 200.0, take)))
+
+    with (
+        in_thread("third", lambda: wait(tickets[2])),
+        in_thread("second", lambda: wait(tickets[1])),
+        in_thread("first", lambda: wait(tickets[0])),
+    ):
+        wait_until(lambda: len(outage._line) == 3)
+        for number in range(3):
+            idle.append("idle")
+            with pytest.raises(NotTried):  # who comes now does not take what is for others
+                outage.wait_turn(outage.draw(), 0.0, take)
+            outage.wake()
+            wait_until(lambda count=number + 1: len(got) == count)
+    assert got == [(ticket.number, "idle") for ticket in tickets]
+
+
+def test_who_has_tried_in_vain_is_first_in_line_again(outage, clock):
+    first, second = outage.draw(), outage.draw()
+    clock.now += FIRST_PAUSE
+    assert may_try(outage, first)
+    outage.failed(OSError("away"), first)
     clock.now += 1
-    assert outage.wait_turn(clock.now + 1, no_idle)
+    with in_thread("second", lambda: outage.wait_turn(second, 200.0, nothing)) as second_turn:
+        wait_until(lambda: outage._trying is second)
+        outage.failed(OSError("away"), second)
+    assert second_turn == [None]
+    clock.now += 1
+    assert may_try(outage, first)
+
+
+def test_when_the_first_in_line_gives_up_the_next_one_tries(outage, clock):
+    first, second = outage.draw(), outage.draw()
+    with in_thread("second", lambda: outage.wait_turn(second, 200.0, nothing)) as turn:
+        wait_until(lambda: outage._line)
+        clock.now += 1
+        assert may_try(outage, first)
+        outage.failed(OSError("away"), first)
+        clock.now += 1
+        with pytest.raises(NotTried):  # it is before the second one in line, but somebody else has just begun
+            outage._trying = outage.draw()
+            outage.wait_turn(first, 0.0, nothing)
+        outage.pass_turn(outage._trying)
+    assert turn == [None]
+    assert outage._trying is second
+
+
+def test_a_success_lets_all_who_wait_go_on(outage, clock):
+    clock.now += 1
+    assert may_try(outage)
     results = []
-    threads = [threading.Thread(target=lambda: results.append(outage.wait_turn(clock.now + 30, no_idle))) for _ in range(5)]
+    threads = [
+        threading.Thread(target=lambda: results.append(outage.wait_turn(outage.draw(), clock.now + 30, nothing)))
+        for _ in range(5)
+    ]
     for thread in threads:
         thread.start()
     outage.ended()
     for thread in threads:
         thread.join(30)
-    assert results == [True] * 5
+    assert results == [None] * 5

@@ -50,7 +50,7 @@ class Ledger:
 
     def violations(self) -> list[str]:
         """Compare the table with the accounts; nobody may be writing meanwhile."""
-        there = {int(number): int(times) for number, times in self.observer.query("SELECT id, count(*) FROM ledger GROUP BY id")}
+        there = dict(self.observer.query("SELECT id, count(*) FROM ledger GROUP BY id"))
         found = [f"row {number} is there and was never written" for number in sorted(there.keys() - self._states.keys())]
         for number, state in sorted(self._states.items()):
             times = there.get(number, 0)

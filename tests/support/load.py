@@ -87,7 +87,8 @@ class Load:
         seeds = random.Random(seed)
         chances = [random.Random(seeds.random()) for _ in range(threads)]
         self._threads = [
-            threading.Thread(target=self._work, args=each, name=f"request {each[0]}", daemon=True) for each in enumerate(chances)
+            threading.Thread(target=self._work, args=each, name=f"request {each[0]}", daemon=True)
+            for each in enumerate(chances)
         ]
         self._sampler = threading.Thread(target=self._sample, name="sampler", daemon=True)
 
@@ -115,7 +116,7 @@ class Load:
         target = len(self.successes) + count
         deadline = time.monotonic() + within
         while len(self.successes) < target:
-            assert time.monotonic() < deadline, f"no {count} successes within {within:g} s; the last failures: {self._last()}"
+            assert time.monotonic() < deadline, f"no {count} successes within {within:g} s; the last failed: {self._last()}"
             time.sleep(0.002)
         return time.monotonic()
 

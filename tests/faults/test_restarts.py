@@ -1,0 +1,40 @@
+"""A server that goes and comes back under load: only what is in flight fails, all others wait, and few of them try."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.faults.stage import Scene
+from tests.support.load import Load
+
+THREADS, LIMIT = 8, 6
+AWAY = 2.0
+POOL = {"POOL_SIZE": LIMIT, "MAX_OVERFLOW": 0, "TIMEOUT": 30, "CONNECT_RETRY": 25}
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_restart_costs_the_requests_in_flight_and_no_others(scene: Scene, mode: str) -> None:
+    scene.add(pool=POOL)
+    attempts = scene.count_attempts()
+    with Load("busy", scene.ledger, THREADS) as load:
+        load.wait_for_successes(100)
+        scene.server.stop(mode)
+        gone = time.monotonic()
+        time.sleep(AWAY)
+        scene.server.start()
+        back = time.monotonic()
+        load.wait_for_successes(100)
+    assert load.violations() == []
+    for failure in load.failures:
+        assert failure.connected is not None, f"it could have waited: {failure}"
+        assert failure.began < gone, f"it was not in flight: {failure}"
+    assert 0 < len(load.failures) <= LIMIT
+    assert len({failure.thread for failure in load.failures}) == len(load.failures)
+    # 1 s: the longest pause between two attempts is 0.5 s. And as much again for a busy machine.
+    assert load.first_success_after(back) < 2
+    # All that had a place may meet the outage at once, before anybody knows of it; then one tries at a time.
+    assert attempts.between(gone + 1, back - 0.5) <= (back - gone) / 0.4
+    assert attempts.between(back) <= LIMIT + 1, "each place opens one, and not each waiter"
+    assert attempts.pool.snapshot().opened <= 2 * LIMIT
