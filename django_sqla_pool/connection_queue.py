@@ -101,15 +101,15 @@ class ConnectionQueue(QueuePool):
         # What _do_get() below does as well, with four calls less: nearly every checkout finds an idle one.
         if self._outage.error is None:
             try:
-                record = self._idle.take()
+                idle = self._idle.take()
             except IndexError:
                 pass
             else:
-                return record.info[_PHYSICAL]  # type: ignore[no-any-return]
+                return idle.info[_PHYSICAL]  # type: ignore[no-any-return]
         give_up_at: float | None = None
         ticket: Ticket | None = None
         while True:
-            record = None
+            record: ConnectionPoolEntry | None = None
             try:
                 error = self._outage.error
                 if error is not None and self._options.connect_retry:
@@ -167,7 +167,7 @@ class ConnectionQueue(QueuePool):
 
     def _take_idle(self) -> ConnectionPoolEntry | None:
         with contextlib.suppress(Empty):
-            return cast(_Idle, self._pool).get()
+            return self._idle.get()
         return None
 
     def _open(self, record: ConnectionPoolEntry) -> Any:
