@@ -287,6 +287,7 @@ class Pool:
         counters, now = self._counters, self._clock()
         leases = tuple(self._leases)
         error = self._queue.last_error
+        checkins, wait_seconds, use_seconds = counters.sums()
         return Snapshot(
             name=self.name,
             pool_size=self.options.pool_size,
@@ -298,10 +299,10 @@ class Pool:
             waiting=self._places.waiting,
             opened=counters.opened,
             closed=counters.closed,
-            checkouts=counters.checkins + len(leases),
+            checkouts=checkins + len(leases),
             timeouts=counters.timeouts,
-            wait_seconds=counters.wait_seconds,
-            use_seconds=counters.use_seconds,
+            wait_seconds=wait_seconds,
+            use_seconds=use_seconds,
             oldest_lease_seconds=max((now - lease.since for lease in leases), default=0.0),
             last_error="" if error is None else str(error).strip(),
         )

@@ -5,6 +5,7 @@ It owns the places of one pool and the line of those who wait for one. It knows 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 
@@ -24,11 +25,15 @@ class FairSemaphore:
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
-        # _lock guards _taken, _line and _is_closed; held for a few instructions. If anybody waits, all places are taken.
-        # An RLock: the garbage collector may run in between, and somebody's finaliser may close a connection.
+        # A place that is free is an item of _free, taken and put back by single atomic operations: while nobody waits, no
+        # lock is touched, at which threads that are interrupted would make the others wait. Who finds somebody in line
+        # takes none; who puts one back while somebody stands there, or steps into the line, hands over what is free.
+        self._free: deque[None] = deque([None] * (limit or 0))
+        # _lock guards _line, handing over, and the two below; held for a few instructions. An RLock: the garbage collector
+        # may run in between, and somebody's finaliser may close a connection.
         self._lock = threading.RLock()
-        self._taken = 0
         self._line: deque[threading.Lock] = deque()
+        self._taken = 0  # counted only where there is no limit
         self._is_closed = False
 
     @property
@@ -41,25 +46,25 @@ class FairSemaphore:
 
         Raises: Closed - after a ``close()`` that succeeded.
         """
-        with self._lock:
-            if (self.limit is None or self._taken < self.limit) and not self._is_closed:
-                self._taken += 1
+        if not self._line:
+            try:
+                self._free.pop()
+            except IndexError:
+                pass  # none is free, or there is no limit, or it was closed
+            else:
                 return True
-            if self._is_closed:
-                raise Closed
-        return timeout > 0 and self._wait(timeout)
-
-    def _wait(self, timeout: float) -> bool:
+        with self._lock:
+            if self._takes_place_locked():
+                return True
+        if timeout <= 0:
+            return False
         turn = threading.Lock()
         turn.acquire()
         with self._lock:
-            # Again: making the lock may have run a finaliser, which gave a place back while nobody stood in line.
-            if self._is_closed:
-                raise Closed
-            if self.limit is None or self._taken < self.limit:
-                self._taken += 1
+            if self._takes_place_locked():
                 return True
             self._line.append(turn)
+            self._hand_over_locked()  # what was put back by who did not see us yet
         try:
             has_turn = turn.acquire(timeout=timeout)
         except BaseException:
@@ -71,17 +76,57 @@ class FairSemaphore:
 
     def release(self) -> None:
         """Give a place back: to the first in line, if anybody waits."""
-        with self._lock:
-            if self._line:
-                self._line.popleft().release()
-            else:
+        if self.limit is None:
+            with self._lock:
                 self._taken -= 1
+            return
+        self._free.append(None)
+        if self._line:
+            with self._lock:
+                self._hand_over_locked()
 
     def close(self) -> bool:
         """Let nobody in any more, if no place is taken; false, and nothing changed, if one is."""
         with self._lock:
-            self._is_closed = self._is_closed or not self._taken
+            if not self._is_closed:
+                # Taken one by one: others may take some meanwhile, and then it is not closed.
+                found = 0
+                with contextlib.suppress(IndexError):
+                    while True:
+                        self._free.pop()
+                        found += 1
+                self._is_closed = not self._taken and found == (self.limit or 0)
+                if not self._is_closed:
+                    self._free.extend([None] * found)
+                    self._hand_over_locked()
             return self._is_closed
+
+    def _takes_place_locked(self) -> bool:
+        if self._is_closed:
+            raise Closed
+        if self.limit is None:
+            self._taken += 1
+            return True
+        if self._line or not self._free:
+            return False
+        try:
+            self._free.pop()
+        except IndexError:  # somebody without the lock was faster
+            return False
+        return True
+
+    def _hand_over_locked(self) -> None:
+        while self._line:
+            try:
+                self._free.pop()
+            except IndexError:
+                return
+            try:
+                turn = self._line.popleft()
+            except IndexError:  # a finaliser has handed over meanwhile
+                self._free.append(None)
+                return
+            turn.release()
 
     def _leave_line(self, turn: threading.Lock) -> bool:
         with self._lock:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
+from collections import deque
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 __all__ = ["Counters", "Snapshot"]
+
+MOST_NOTED = 100  # checkins; adding up so many takes 20 µs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,11 +59,13 @@ class Counters:
         # run in between, and somebody's finaliser may close a connection.
         self._lock = threading.RLock()
         self.opened = 0
-        self.checkins = 0
         self.timeouts = 0
-        self.wait_seconds = 0.0
-        self.use_seconds = 0.0
         self._closed: dict[str, int] = {}
+        # What every checkin adds is only noted, by a single atomic operation, and added up now and then.
+        self._noted: deque[tuple[float, float]] = deque()
+        self._checkins = 0
+        self._wait_seconds = 0.0
+        self._use_seconds = 0.0
 
     @property
     def closed(self) -> Mapping[str, int]:
@@ -79,7 +85,17 @@ class Counters:
             self.timeouts += 1
 
     def count_checkin(self, waited: float, used: float) -> None:
+        self._noted.append((waited, used))
+        if len(self._noted) >= MOST_NOTED:
+            self.sums()
+
+    def sums(self) -> tuple[int, float, float]:
+        """Return how many checkins there were, and how long their leases were waited for and used, in seconds."""
         with self._lock:
-            self.checkins += 1
-            self.wait_seconds += waited
-            self.use_seconds += used
+            with contextlib.suppress(IndexError):
+                while True:
+                    waited, used = self._noted.popleft()
+                    self._checkins += 1
+                    self._wait_seconds += waited
+                    self._use_seconds += used
+            return self._checkins, self._wait_seconds, self._use_seconds
