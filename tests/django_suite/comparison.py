@@ -1,0 +1,80 @@
+"""Comparison: what is wrong with a run on our engine, given the same run on Django's and the exceptions that are known."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.servers import ServerError
+
+from .results import Results, module_of
+
+EXCEPTIONS = Path(__file__).parent / "exceptions.txt"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A test that contradicts pooling: ``where`` is a pattern of ENGINE/DJANGO, such as postgresql-*/6.*"""
+
+    where: str
+    test: str
+    reason: str
+
+
+def known(lines: Iterable[str]) -> list[Known]:
+    """Read the file of exceptions: WHERE TEST REASON in each line. Raises: ServerError - a line has no reason."""
+    found = []
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            words = line.split(maxsplit=2)
+            if len(words) < 3:
+                raise ServerError(f"{EXCEPTIONS.name}: WHERE TEST REASON is expected, not: {line.strip()}")
+            found.append(Known(*words))
+    return found
+
+
+def compare(
+    ours: Results, stock: Results | None, exceptions: Sequence[Known], where: str, modules: Sequence[str] = ()
+) -> list[str]:
+    """Say what is wrong with ``ours``, a sentence each; an empty list is the verdict that nothing is.
+
+    ``stock`` is the same run on Django's own engine; None if there is none: then no test may fail. ``modules`` are those that were
+    asked for; none means all.
+    """
+    problems = []
+    if not ours.is_complete:
+        problems.append("the run did not come to its end")
+    elif ours.checkouts == 0:
+        problems.append("no connection came from a pool: these are not results of ours")
+    if stock is not None and (not stock.is_complete or stock.checkouts):
+        problems.append("the run on Django's own engine is not one, or did not come to its end")
+    here = {each.test for each in exceptions if fnmatch.fnmatch(where, each.where) and is_among(each.test, modules)}
+    failing = ours.failed() - (stock.failed() if stock else set())
+    problems += [f"{test} fails only with ours" if stock else f"{test} fails" for test in sorted(failing - here)]
+    problems += [f"{EXCEPTIONS.name}: {test} is not needed: it does not fail only with ours" for test in sorted(here - failing)]
+    problems += [f"{module}: no test ran" for module in modules if not any(map(ours.ran, tests_of(ours, module)))]
+    if stock is not None:
+        problems += fewer(ours, stock)
+    return problems
+
+
+def fewer(ours: Results, stock: Results) -> list[str]:
+    """Say, for each module, which tests did not run with ours, or were skipped, though on the stock engine they did run."""
+    lost: dict[str, list[str]] = defaultdict(list)
+    for test in stock.outcomes:
+        if ours.ran(test) < stock.ran(test) or ours.skipped(test) > stock.skipped(test):
+            if test in ours.failed() | stock.failed():
+                continue  # a failure takes the place of several outcomes, and is told as such
+            lost[module_of(test)].append(f"{test} ({'skipped' if ours.skipped(test) else 'missing'})")
+    return [f"{module}: fewer tests ran than on the stock engine: {', '.join(sorted(tests))}" for module, tests in lost.items()]
+
+
+def tests_of(results: Results, module: str) -> list[str]:
+    return [test for test in results.outcomes if is_among(test, [module])]
+
+
+def is_among(test: str, modules: Sequence[str]) -> bool:
+    return not modules or any(test == module or test.startswith(f"{module}.") for module in modules)
