@@ -29,7 +29,7 @@ def figures(results: Results) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Return 0 if ours fails nothing that stock passes, 1 if it does, 2 if it could not be run, 128 + n if stopped by a signal."""
+    """Return 0 if ours passes all that stock passes, 1 if not, 2 if it could not be run, 128 + n if stopped by a signal."""
     parser = argparse.ArgumentParser(prog="python3 -m tests.django_suite", description=__doc__)
     parser.add_argument("--django", action="append", metavar="RELEASE", help=f"such as {DJANGOS[0]}; all: {' '.join(DJANGOS)}")
     parser.add_argument("--engine", action="append", choices=ENGINES, help="all, if none is named")
@@ -62,8 +62,8 @@ def run(djangos: Sequence[str], engines: Sequence[str], modules: Sequence[str]) 
                 suite = Suite(engine, python, url, state["version"] if state else url.rpartition("@")[2], modules)
                 where = f"{name}/{suite.versions['Django']}"
                 begun = time.monotonic()
-                stock = suite.run_stock()
                 ours = suite.run()
+                stock = suite.run_stock()
             found = compare(ours, stock, exceptions, where, modules)
             print(f"{where}: {time.monotonic() - begun:.0f} s, {len(found)} problems", flush=True)
             verdict = "FAILED" if found else "ok"

@@ -41,8 +41,8 @@ def compare(
 ) -> list[str]:
     """Say what is wrong with ``ours``, a sentence each; an empty list is the verdict that nothing is.
 
-    ``stock`` is the same run on Django's own engine; None if there is none: then no test may fail. ``modules`` are those that were
-    asked for; none means all.
+    ``stock`` is the same run on Django's own engine; None if there is none: then no test may fail. ``modules`` are those
+    that were asked for; none means all.
     """
     problems = []
     if not ours.is_complete:

@@ -14,8 +14,8 @@ from typing import Any
 
 from django.test.runner import DiscoverRunner
 
-#: Of one class of tests, and a bound for hanging ones. Source: the slowest, MariaDB's schema.tests, takes about two minutes.
-SILENCE_SECONDS = 1200
+#: Of one class of tests, and a bound for hanging ones: the slowest, MariaDB's schema.tests, takes about two minutes.
+SILENT_MINUTES = 20
 
 
 def write(**event: Any) -> None:
@@ -23,15 +23,36 @@ def write(**event: Any) -> None:
         file.write(json.dumps(event) + "\n")
 
 
-def hang_up(*_: object) -> None:
-    raise TimeoutError(f"nothing was heard of any test for {SILENCE_SECONDS} s")
+class Watch:
+    """Ends a run of which nothing is heard any more.
+
+    An alarm and no thread: Python warns of a fork among threads, and here warnings are errors. It counts minutes, since a process
+    that was stopped for an hour gets one alarm when it goes on, and has done nothing wrong.
+    """
+
+    def __init__(self) -> None:
+        self.minutes = 0
+        signal.signal(signal.SIGALRM, self._count)
+        signal.setitimer(signal.ITIMER_REAL, 60, 60)
+
+    def _count(self, *_: object) -> None:
+        self.minutes += 1
+        if self.minutes > SILENT_MINUTES:
+            raise TimeoutError(f"nothing was heard of any test for {SILENT_MINUTES} minutes")
+
+    def end(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+watch: Watch | None = None
 
 
 class Result(unittest.TextTestResult):
     """What unittest prints, and a line in the file for everything that it is told."""
 
     def _note(self, test: Any, outcome: str, texts: list[tuple[Any, str]] = []) -> None:  # noqa: B006
-        signal.alarm(SILENCE_SECONDS)
+        if watch is not None:
+            watch.minutes = 0
         test = getattr(test, "test_case", test)  # a subtest counts as its test
         write(test=test.id(), outcome=outcome, detail=texts[-1][1][-3000:] if texts else "")
 
@@ -73,11 +94,10 @@ class Runner(DiscoverRunner):
         return Result
 
     def run_tests(self, test_labels: Any, **kwargs: Any) -> int:
-        # An alarm and no thread: Python warns of a fork among threads, and here warnings are errors.
-        signal.signal(signal.SIGALRM, hang_up)
-        signal.alarm(SILENCE_SECONDS)
+        global watch
+        watch = Watch()
         failures: int = super().run_tests(test_labels, **kwargs)
-        signal.alarm(0)
+        watch.end()
         pools = sys.modules.get("django_sqla_pool.registry")
         checkouts = sum(snapshot.checkouts for snapshot in pools.snapshots()) if pools else 0
         write(end=True, checkouts=checkouts)
