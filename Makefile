@@ -5,6 +5,8 @@
 # make test                              the newest and the oldest corner of the matrix, on real servers; types, lint, coverage
 # make test ARGS="tests/test_x.py -k y"  a quick run: the newest corner only, these arguments to pytest
 # make matrix                            every environment of setup.cfg's matrix that finds its interpreter
+# make django-suite                      Django's own test suite on our engines and on Django's, compared test by test: hours; quick:
+#                                        ARGS="--quick --django 6.1 --engine postgresql-psycopg", or --modules backends transactions
 # make bench                             the pool beside its peers: tables, ratios and plots; ARGS=--smoke for a look in seconds
 # make lint                              ruff and mypy only
 # make clean                             all that the targets above have made
@@ -12,7 +14,7 @@
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: demo test matrix bench lint clean python
+.PHONY: demo test matrix django-suite bench lint clean python
 
 demo: python
 	@cd example_project && exec $(PYTHON) -m demo $(ARGS)
@@ -22,6 +24,9 @@ test: python
 
 matrix: python
 	@$(PYTHON) -m tests.matrix all
+
+django-suite: python
+	@$(PYTHON) -m tests.django_suite $(ARGS)
 
 bench: python
 	@$(PYTHON) -m benchmarks $(ARGS)
