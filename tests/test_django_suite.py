@@ -48,7 +48,11 @@ def test_a_test_that_fails_on_both_is_not():
 
 
 def test_a_test_that_fails_on_stock_alone_is_not():
-    assert problems({}, stock={B: ["failed"]}) == []
+    assert problems({}, stock={B: ["failed", "failed"]}) == []  # two subtests
+
+
+def test_a_test_that_fails_in_place_of_passing_twice_is_one_problem():
+    assert problems({B: ["failed"]}, stock={B: ["passed", "passed"]}) == [f"{B} fails only with ours"]
 
 
 def test_an_error_outside_of_a_test_is_reported():
@@ -78,18 +82,25 @@ def test_a_test_that_runs_with_ours_alone_is_welcome():
     assert problems({C: ["passed"]}) == []
 
 
-def test_an_exception_excuses_its_test():
-    assert problems({B: ["failed"]}, exceptions=[Known("postgresql-*/6.*", B, "wants a new connection")]) == []
+@pytest.mark.parametrize("outcomes", [["failed"], ["skipped"]])
+def test_an_exception_excuses_its_test(outcomes):
+    entry = Known("postgresql-*/6.*", B, "wants a new connection")
+    assert problems({B: outcomes}, exceptions=[entry]) == []
+    assert compare(run_of({**PASSED, B: outcomes}, 7), None, [entry], WHERE) == []
 
 
 @pytest.mark.parametrize(
     ("changes", "stock"),
     [({}, {}), ({B: ["failed"]}, {B: ["failed"]}), ({B: None}, {B: ["skipped"]})],
-    ids=["it passes", "it fails on stock too", "it is no longer there"],
+    ids=["it passes", "it fails on stock too", "it never ran"],
 )
 def test_an_exception_that_is_not_needed_is_refused(changes, stock):
     entry = Known("*/*", B, "wants a new connection")
-    assert problems(changes, stock, [entry]) == [f"exceptions.txt: {B} is not needed: it does not fail only with ours"]
+    assert problems(changes, stock, [entry]) == [f"exceptions.txt: {B} needs no exception"]
+
+
+def test_an_exception_that_is_not_needed_is_refused_without_a_stock_run():
+    assert compare(run_of(PASSED, 7), None, [Known("*/*", B, "no")], WHERE) == [f"exceptions.txt: {B} needs no exception"]
 
 
 def test_an_exception_for_another_engine_or_another_module_is_left_alone():

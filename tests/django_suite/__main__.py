@@ -14,12 +14,12 @@ from tests.servers.running import STATE, running
 
 from . import provision
 from .comparison import EXCEPTIONS, compare, known
-from .engines import ENGINES, QUICK
+from .engines import ENGINES, QUICK, Engine
 from .results import Results
-from .suite import Suite
+from .suite import Suite, SuiteError
 
 DJANGOS = ("6.1", "5.2")
-ROW = "{:22} {:8} {:>20} {:>20}  {}"
+ROW = "{:30} {:>20} {:>20}  {}"
 
 
 def figures(results: Results) -> str:
@@ -38,7 +38,8 @@ def main(words: Sequence[str]) -> int:
     options = parser.parse_args(words)
     command.raise_when_stopped()
     try:
-        return run(options.django or DJANGOS, options.engine or list(ENGINES), QUICK if options.quick else options.modules)
+        engines = [ENGINES[name] for name in options.engine or ENGINES]
+        return run(options.django or DJANGOS, engines, options.modules, options.quick)
     except ServerError as error:
         print(f"\nFAILED: {error}", file=sys.stderr)
         return 2
@@ -47,37 +48,44 @@ def main(words: Sequence[str]) -> int:
         return stop.status
 
 
-def run(djangos: Sequence[str], engines: Sequence[str], modules: Sequence[str]) -> int:
+def run(djangos: Sequence[str], engines: Sequence[Engine], modules: Sequence[str], quick: bool) -> int:
+    """Run all this, print what came of it, return 1 if anything is wrong."""
     exceptions = known(EXCEPTIONS.read_text(encoding="utf-8").splitlines())
     packages.provide([*packages.server_needs(), *packages.build_needs()])
     rows, problems = [], []
     for django in djangos:
-        for name in engines:
-            engine = ENGINES[name]
+        for engine in engines:
             python = provision.environment(django, engine.drivers)
-            # Servers of its own for each: what one run does to them is nothing to the next.
-            with running() as urls:
-                state = json.loads(Path(urls[STATE]).read_text())[engine.server.kind]
-                url = urls[engine.server.variable]
-                suite = Suite(engine, python, url, state["version"] if state else url.rpartition("@")[2], modules)
-                where = f"{name}/{suite.versions['Django']}"
-                begun = time.monotonic()
-                ours = suite.run()
-                stock = suite.run_stock()
-            found = compare(ours, stock, exceptions, where, modules)
+            chosen = modules or engine.modules or (QUICK if quick else ())
+            begun = time.monotonic()
+            try:
+                where, ours, stock = run_both(engine, python, chosen)
+                found = compare(ours, stock, exceptions, where, chosen)
+                row = [where, figures(stock), figures(ours)]
+            except SuiteError as error:  # hours of other runs are not to be lost with it
+                where, found, ours = f"{engine.name}/{django}", [str(error)], Results()
+                row = [where, "", ""]
             print(f"{where}: {time.monotonic() - begun:.0f} s, {len(found)} problems", flush=True)
-            verdict = "FAILED" if found else "ok"
-            rows.append(ROW.format(name, suite.versions["Django"], figures(stock), figures(ours), verdict))
             for problem in found:
                 print(f"  {problem}", flush=True)
-                detail = ours.details.get(problem.partition(" ")[0], "")
+                detail = ours.details.get(problem.partition(" fails")[0], "")
                 print("".join(f"      {line}\n" for line in detail.splitlines()[-8:]), end="", flush=True)
+            rows.append(ROW.format(*row, "FAILED" if found else "ok"))
             problems += [f"{where}: {problem}" for problem in found]
-    print(f"\n{ROW.format('engine', 'Django', 'stock', 'ours', 'verdict')}    (tests run / failed / skipped)")
-    print("\n".join(rows))
+    print("\nTests run / failed / skipped:\n")
+    print("\n".join([ROW.format("engine", "stock", "ours", "verdict"), *rows]))
     if problems:
         print("\n" + "\n".join(f"FAILED: {problem}" for problem in problems))
     return 1 if problems else 0
+
+
+def run_both(engine: Engine, python: Path, modules: Sequence[str]) -> tuple[str, Results, Results]:
+    """Run the suite on our engine and, unless that is known, on Django's; on servers that nobody has used yet."""
+    with running() as urls:
+        state = json.loads(Path(urls[STATE]).read_text())[engine.server.kind]
+        url = urls[engine.server.variable]
+        suite = Suite(engine, python, url, state["version"] if state else url.rpartition("@")[2], modules)
+        return f"{engine.name}/{suite.versions['Django']}", suite.run(), suite.run_stock()
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from tests.servers import ServerError
 
-from .results import Results, module_of
+from .results import Results
 
 EXCEPTIONS = Path(__file__).parent / "exceptions.txt"
 
 
 @dataclass(frozen=True)
 class Known:
-    """A test that contradicts pooling: ``where`` is a pattern of ENGINE/DJANGO, such as postgresql-*/6.*"""
+    """A test that cannot pass with ours: ``where`` is a pattern of ENGINE/DJANGO, such as postgresql-*/6.*"""
 
     where: str
     test: str
@@ -53,23 +53,26 @@ def compare(
         problems.append("the run on Django's own engine is not one, or did not come to its end")
     here = {each.test for each in exceptions if fnmatch.fnmatch(where, each.where) and is_among(each.test, modules)}
     failing = ours.failed() - (stock.failed() if stock else set())
+    lost = fewer(ours, stock) if stock else {test for test in ours.outcomes if ours.skipped(test)} & here
     problems += [f"{test} fails only with ours" if stock else f"{test} fails" for test in sorted(failing - here)]
-    problems += [f"{EXCEPTIONS.name}: {test} is not needed: it does not fail only with ours" for test in sorted(here - failing)]
+    by_module = defaultdict(list)
+    for test in sorted(lost - here):
+        by_module[test.split(".")[0]].append(f"{test} ({'skipped' if ours.skipped(test) else 'missing'})")
+    text = "{}: fewer tests ran than on the stock engine: {}"
+    problems += [text.format(module, ", ".join(tests)) for module, tests in by_module.items()]
+    problems += [f"{EXCEPTIONS.name}: {test} needs no exception" for test in sorted(here - failing - lost)]
     problems += [f"{module}: no test ran" for module in modules if not any(map(ours.ran, tests_of(ours, module)))]
-    if stock is not None:
-        problems += fewer(ours, stock)
     return problems
 
 
-def fewer(ours: Results, stock: Results) -> list[str]:
-    """Say, for each module, which tests did not run with ours, or were skipped, though on the stock engine they did run."""
-    lost: dict[str, list[str]] = defaultdict(list)
-    for test in stock.outcomes:
-        if ours.ran(test) < stock.ran(test) or ours.skipped(test) > stock.skipped(test):
-            if test in ours.failed() | stock.failed():
-                continue  # a failure takes the place of several outcomes, and is told as such
-            lost[module_of(test)].append(f"{test} ({'skipped' if ours.skipped(test) else 'missing'})")
-    return [f"{module}: fewer tests ran than on the stock engine: {', '.join(sorted(tests))}" for module, tests in lost.items()]
+def fewer(ours: Results, stock: Results) -> set[str]:
+    """The tests that did not run with ours, or were skipped, though on the stock engine they did run."""
+    # A failure takes the place of several outcomes, and is told as such.
+    return {
+        test
+        for test in stock.outcomes.keys() - ours.failed() - stock.failed()
+        if ours.ran(test) < stock.ran(test) or ours.skipped(test) > stock.skipped(test)
+    }
 
 
 def tests_of(results: Results, module: str) -> list[str]:

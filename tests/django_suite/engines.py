@@ -11,13 +11,14 @@ from tests.servers import MariaDB, PostgreSQL, Server
 
 @dataclass(frozen=True)
 class Engine:
-    """One of ours; ``drivers`` are what its environment holds, and what it must not hold decides as well."""
+    """One of ours, and what its environment is to hold: Django prefers psycopg 3 where both are installed."""
 
     name: str
     ours: str
     stock: str
     server: type[Server]
     drivers: tuple[str, ...]
+    modules: tuple[str, ...] = ()  # of Django's tests, those that are about it; none means all
 
     def databases(self, engine: str, url: str) -> dict[str, Any]:
         """DATABASES for Django's suite, which wants two: of the same kind, and in utf8mb4."""
@@ -33,12 +34,12 @@ class Engine:
         return {alias: {**common, "NAME": f"django_sqla_pool_suite_{alias}"} for alias in ("default", "other")}
 
 
-#: Django prefers psycopg 3 where both are installed.
 _PSYCOPG = ("psycopg[binary,pool] >= 3.1.12", "mysqlclient >= 2.2.1")
 _PSYCOPG2 = ("psycopg2-binary >= 2.9.9",)
 
 _POSTGRESQL = ("django_sqla_pool.backends.postgresql", "django.db.backends.postgresql", PostgreSQL)
 _MYSQL = ("django_sqla_pool.backends.mysql", "django.db.backends.mysql", MariaDB)
+_POSTGIS = ("django_sqla_pool.backends.postgis", "django.contrib.gis.db.backends.postgis", PostgreSQL)
 
 ENGINES = {
     engine.name: engine
@@ -46,6 +47,7 @@ ENGINES = {
         Engine("postgresql-psycopg", *_POSTGRESQL, _PSYCOPG),
         Engine("postgresql-psycopg2", *_POSTGRESQL, _PSYCOPG2),
         Engine("mysql-mysqlclient", *_MYSQL, _PSYCOPG),
+        Engine("postgis-psycopg", *_POSTGIS, _PSYCOPG, ("gis_tests",)),
     )
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -66,8 +65,3 @@ class Results:
 
     def __contains__(self, test: str) -> bool:
         return test in self.outcomes
-
-
-def module_of(test: str) -> str:
-    """The module of Django's suite that a test is in, also of "setUpClass (backends.tests.Some)"."""
-    return re.sub(r"^\w+ \((.*)\)$", r"\1", test).removeprefix("unittest.loader._FailedTest.").split(".")[0]

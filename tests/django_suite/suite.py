@@ -25,6 +25,10 @@ INSIDE = Path(__file__).parent / "inside"
 _FOREIGN = ("COVERAGE_", "DJANGO_", "LANG", "LC_", "MYSQL_", "PG", "PYTEST_", "PYTHON", "TEST_")
 
 
+class SuiteError(Exception):
+    """A run that did not come to its end, with the last it said."""
+
+
 @dataclass(frozen=True)
 class Suite:
     """Django's suite for one engine: ``python`` is that of the environment, ``url`` names the server, no modules mean all."""
@@ -40,11 +44,11 @@ class Suite:
         return provision.versions(self.python)
 
     def run(self) -> Results:
-        """Run it on our engine."""
+        """Run it on our engine. Raises: SuiteError - it did not come to its end."""
         return self._run(self.engine.ours, self._file("ours"))
 
     def run_stock(self) -> Results:
-        """Run it on Django's engine, unless that was done before with all the same versions."""
+        """Run it on Django's engine, unless that was done before with all the same versions. Raises: SuiteError."""
         path = self._file("stock")
         found = Results.load(path)
         if found.is_complete:
@@ -87,7 +91,7 @@ class Suite:
         # Failures are the comparison's business; all else, as a test database that could not be dropped, is nobody else's.
         if not results.is_complete or status not in (0, 1):
             tail = "".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[-40:])
-            raise ServerError(f"Django's suite on {engine} ended before its end (status {status}):\n{tail[-6000:]}")
+            raise SuiteError(f"Django's suite on {engine} stopped before its end (status {status}):\n{tail[-6000:]}")
         return results
 
 
