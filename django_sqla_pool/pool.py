@@ -62,8 +62,8 @@ class Pool:
         """Lend a live connection.
 
         Waits up to ``options.timeout`` seconds while all are in use, first come, first served. A connection idle for
-        more than ``options.ping_after`` seconds is pinged first, and replaced if it does not answer. ``owner``: when it
-        is garbage-collected, or the calling thread ends, the lease ends.
+        more than ``options.ping_after`` seconds is pinged first, and replaced if it does not answer within 2 seconds. ``owner``:
+        when it is garbage-collected, or the calling thread ends, the lease ends.
 
         Returns: a lease; give it back with ``lease.close()``, once, from any thread.
         Raises: PoolTimeout - none became free in time. The driver's own error - opening one failed. Closed - the pool

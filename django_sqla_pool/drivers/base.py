@@ -85,7 +85,8 @@ class Driver(abc.ABC):
 
     def is_readable(self, seconds: float) -> bool:
         """Wait so long, without blocking other threads, until something arrives or the other side closes."""
-        poll = select.poll()  # not select(), which fails on descriptors above 1023
+        # Unlike probe() it has to let go of the GIL, and under gevent of the other greenlets. (select() fails above 1023.)
+        poll = select.poll()
         poll.register(self.fileno(), select.POLLIN | _CLOSED)
         return bool(poll.poll(max(0.0, seconds) * 1000))
 

@@ -14,9 +14,10 @@ __all__ = ["LibPQ"]
 
 
 @functools.cache
-def _library(path: str) -> ctypes.CDLL | None:
+def _library(path: str) -> ctypes.PyDLL | None:
     """The library that an extension module is linked with; None if it keeps libpq's functions to itself."""
-    library = ctypes.CDLL(path)
+    # PyDLL keeps the GIL: none of these calls waits, and among busy threads it takes milliseconds to have it back.
+    library = ctypes.PyDLL(path)
     if not hasattr(library, "PQsendQuery"):
         return None
     library.PQgetResult.restype = ctypes.c_void_p
@@ -28,10 +29,10 @@ class LibPQ:
     """A PGconn of psycopg2's, with the methods that psycopg 3's PGconn has.
 
     psycopg2 hands out the address of its PGconn; dlsym on the extension module searches the libraries that the module is
-    linked with, so the functions found are those of the very library that opened the connection. ctypes releases the GIL.
+    linked with, so the functions found are those of the very library that opened the connection.
     """
 
-    def __init__(self, library: ctypes.CDLL, pgconn: int) -> None:
+    def __init__(self, library: ctypes.PyDLL, pgconn: int) -> None:
         self._library = library
         self._pgconn = ctypes.c_void_p(pgconn)
 
