@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from contextlib import ExitStack
 
 import pytest
 from django.db import OperationalError, connections
 
 from django_sqla_pool import housekeeper
 from django_sqla_pool import pool as pool_module
-from tests.servers import MariaDB, PostgreSQL, machine
+from tests.servers import machine
 from tests.support.sessions import session_id
 from tests.support.threads import in_thread, wait_until
 from tests.support.wire import Proxy
@@ -27,37 +26,28 @@ TIMEOUTS = {"default": {"connect_timeout": 2}, "mysql": {"connect_timeout": 1, "
 
 
 @pytest.fixture(scope="module")
-def find_encrypting():
+def find_encrypting(find_stage):
     """A function that returns the settings of a server like that of an alias, whose clients use TLS."""
     found = {}
-    with ExitStack() as stack:
 
-        def find(alias):
-            if alias not in found:
-                server = {"default": PostgreSQL, "mysql": MariaDB}[alias]()
-                stack.callback(server.remove)
-                key, certificate = server.home.path / "key.pem", server.home.path / "certificate.pem"
-                request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-                server.home.run(machine.find_program("openssl"), *request, "-keyout", key, "-out", certificate)
-                server.settings = {
-                    "default": {"ssl": "on", "ssl_key_file": str(key), "ssl_cert_file": str(certificate)},
-                    "mysql": {"ssl-key": str(key), "ssl-cert": str(certificate)},
-                }[alias]
-                server.furnish = lambda: None  # the time zones, which take seconds
-                server.start()
-                found[alias] = {
-                    "NAME": {"default": "postgres", "mysql": "mysql"}[alias],
-                    "USER": server.user,
-                    "PASSWORD": server.password,
-                    "PORT": server.port,
-                    "OPTIONS": {
-                        "default": {"sslmode": "require"},
-                        "mysql": {"ssl": {"ca": str(certificate), "check_hostname": False}},
-                    }[alias],
-                }
-            return found[alias]
+    def find(alias):
+        if alias not in found:
+            stage = find_stage(alias)
+            home, openssl = stage.server.home, machine.find_program("openssl")
+            assert openssl, "there is no program openssl; on Debian: apt-get install openssl"
+            key, certificate = home.path / "key.pem", home.path / "certificate.pem"
+            request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+            home.run(openssl, *request, "-keyout", key, "-out", certificate)
+            if alias == "default":
+                stage.restart({"ssl": "on", "ssl_key_file": str(key), "ssl_cert_file": str(certificate)})
+                options = {"sslmode": "require"}
+            else:
+                stage.restart({"ssl-key": str(key), "ssl-cert": str(certificate)})
+                options = {"ssl": {"ca": str(certificate), "check_hostname": False}}
+            found[alias] = {**stage.settings, "OPTIONS": options}
+        return found[alias]
 
-        yield find
+    return find
 
 
 @pytest.fixture(params=["plain", "TLS"])
@@ -134,7 +124,8 @@ def assert_nothing_is_lost(pool):
     assert figures.opened - figures.closed_count == figures.idle == len(pool._queue.physicals) <= figures.limit
 
 
-def test_a_firewall_that_has_lost_its_table_costs_a_checkout_one_deadline(make_distant, proxy):
+def test_a_firewall_that_has_lost_its_table_costs_a_checkout_one_deadline(make_distant, proxy, monkeypatch):
+    monkeypatch.setattr(pool_module, "ANSWER_WITHIN", 1.0)
     wrapper = make_distant(POOL_SIZE=2 * THREADS, MAX_OVERFLOW=0, PING_AFTER=0)
     pool = wrapper.find_pool()
     lend(pool, 2 * THREADS)
@@ -271,7 +262,7 @@ def test_the_housekeeper_is_not_held_by_a_silent_network(make_distant, proxy):
     lend(pool, 2)
 
     def forget():
-        pool.checkout(wrapper)
+        session_id(type(wrapper)(wrapper.settings_dict, wrapper.alias))
         proxy.silence()
 
     with in_thread("forgets", forget):
