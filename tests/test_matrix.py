@@ -10,7 +10,7 @@ import pytest
 
 from tests.matrix import environments, interpreters
 from tests.matrix.environments import Environment
-from tests.matrix.report import Report, Step
+from tests.matrix.report import Console, Report, Step
 
 ROOT = Path(__file__).parent.parent
 PASSED = "============================== 12 passed in 3.21s ===============================\n"
@@ -94,6 +94,25 @@ def test_a_failure_without_words_of_pytest_has_the_last_word(capsys: pytest.Capt
     report = Report([Step("types", status=1), run_of("one", 0, PASSED)])
     assert report.end() == 1
     assert capsys.readouterr().out.endswith(f"{PASSED}FAILED: types; see above\n")
+
+
+def test_one_step_is_shown_live_and_the_others_after_it_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    console, first, second, third = Console(), Step("first"), Step("second"), Step("third")
+    console.begin(first)
+    console.begin(second)
+    console.say(second, "2a\n")
+    console.say(first, "1a\n")
+    assert capsys.readouterr().out.endswith("\n1a\n")
+    console.end(second)
+    console.begin(third)
+    console.say(third, "3a\n")
+    capsys.readouterr()
+    console.end(first)
+    assert capsys.readouterr().out == "\n#### second\n2a\n\n#### third\n3a\n"
+    console.say(third, PASSED)
+    console.end(third)
+    assert capsys.readouterr().out == PASSED
+    assert third.tail == [PASSED.rstrip("\n")]
 
 
 def test_no_interpreter_at_all_is_an_error(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import dataclass, field
 
 _SUMMARY = re.compile(r"=+ short test summary info =+$")
@@ -17,10 +18,11 @@ class Step:
     status: int = 0
     seconds: float = 0.0
     tail: list[str] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
+    is_over: bool = False
 
     def hear(self, line: str) -> None:
-        """Show a line at once, and keep those from which the end of a run can be told."""
-        print(line, end="", flush=True)
+        """Keep the lines from which the end of a run can be told."""
         text = line.rstrip("\n")
         if _SUMMARY.match(text):
             self.tail = [text]
@@ -28,6 +30,40 @@ class Step:
             self.tail = [text] if not self.tail or _LAST.match(self.tail[-1]) else [*self.tail, text]
         elif self.tail and not _LAST.match(self.tail[-1]):
             self.tail.append(text)
+
+
+class Console:
+    """Shows one step at a time, live; what the others say meanwhile is kept until it is their turn."""
+
+    def __init__(self) -> None:
+        # _lock guards the rest: each step speaks from a thread of its own.
+        self._lock = threading.Lock()
+        self._steps: list[Step] = []  # the first of them is being shown
+
+    def begin(self, step: Step) -> None:
+        with self._lock:
+            self._steps.append(step)
+            if len(self._steps) == 1:
+                heading(step.name)
+            else:
+                print(f"(meanwhile {step.name} has begun; it will be shown after {self._steps[-2].name})", flush=True)
+
+    def say(self, step: Step, line: str) -> None:
+        with self._lock:
+            step.hear(line)
+            if self._steps[0] is step:
+                print(line, end="", flush=True)
+            else:
+                step.unseen.append(line)
+
+    def end(self, step: Step) -> None:
+        with self._lock:
+            step.is_over = True
+            while self._steps and self._steps[0].is_over:
+                del self._steps[0]
+                if self._steps:
+                    heading(self._steps[0].name)
+                    print("".join(self._steps[0].unseen), end="", flush=True)
 
 
 @dataclass

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from queue import SimpleQueue
 
-from tests.servers import ServerError, packages
+from tests.servers import ServerError, command, packages
 from tests.servers.packages import Need
 from tests.servers.running import STATE, named_by_the_user, running
 
 from .environments import Environment, corners, matrix
 from .interpreters import Interpreter, find
-from .report import Report, Step, heading
+from .report import Console, Report, Step, heading
 from .tools import WORK, Tools
+
+LANES = 2  # environments at a time: the smallest machine that CI gives has two cores
 
 
 class Session:
@@ -51,15 +56,15 @@ class Session:
             print(f"{self._corner(environment):7} {environment!s:18} {tools.versions(environment)}")
         shutil.rmtree(WORK / "coverage", ignore_errors=True)
         (WORK / "coverage").mkdir()
-        for name in ("lint", "types"):
-            self._run(tools, name)
-        with running() as urls:
+        # Servers that the user named are shared by all, and some tests look at a whole server: then one after the other.
+        lanes = 1 if named_by_the_user() else LANES
+        with ExitStack() as stack:
+            servers = [stack.enter_context(running()) for _ in range(lanes)]
             heading("Servers")
-            for kind, server in json.loads(Path(urls[STATE]).read_text()).items():
+            for kind, server in json.loads(Path(servers[0][STATE]).read_text()).items():
                 print(f"{kind:10} {server['version'] if server else 'named by the environment'}")
-            for environment in self.chosen:
-                self._run(tools, environment.name, urls)
-        self._run(tools, "coverage")
+            self._run(tools, ["lint", "types", *map(str, self.chosen)], servers)
+        self._run(tools, ["coverage"])
         return self.report.end()
 
     def quick(self, words: Sequence[str]) -> int:
@@ -74,8 +79,7 @@ class Session:
     def lint(self) -> int:
         """Run the linter and the type checker; return the exit status."""
         tools = self._prepare(["lint", "types"], with_servers=False)
-        for name in ("lint", "types"):
-            self._run(tools, name)
+        self._run(tools, ["lint", "types"])
         return self.report.end()
 
     def _prepare(self, names: list[str], with_servers: bool = True) -> Tools:
@@ -91,18 +95,31 @@ class Session:
             raise ServerError("the environments could not be made; tox said above why")
         return tools
 
-    def _run(self, tools: Tools, name: str, urls: dict[str, str] | None = None) -> None:
-        heading(name)
-        with self._step(name) as step:
-            step.status = tools.run(name, step.hear, urls or {}, ())
+    def _run(self, tools: Tools, names: Sequence[str], servers: Sequence[dict[str, str]] = ({},)) -> None:
+        """Run these environments, in this order, as many at a time as there are servers; each has them for itself."""
+        steps = [Step(name) for name in names]
+        self.report.steps += steps
+        console, free = Console(), SimpleQueue[dict[str, str]]()
+        for urls in servers:
+            free.put(urls)
 
-    @contextmanager
-    def _step(self, name: str) -> Iterator[Step]:
-        step = Step(name)
-        self.report.steps.append(step)
-        begun = time.monotonic()
-        yield step
-        step.seconds = time.monotonic() - begun
+        def run(step: Step) -> None:
+            urls, begun = free.get(), time.monotonic()
+            console.begin(step)
+            try:
+                step.status = tools.run(step.name, lambda line: console.say(step, line), urls, ())
+            finally:
+                step.seconds = time.monotonic() - begun
+                console.end(step)
+                free.put(urls)
+
+        with ThreadPoolExecutor(len(servers)) as threads:
+            try:
+                list(threads.map(run, steps))
+            except BaseException as error:
+                threads.shutdown(wait=False, cancel_futures=True)
+                command.end_all(error.signum if isinstance(error, command.Stopped) else signal.SIGTERM)
+                raise
 
     def _corner(self, environment: Environment) -> str:
         places = {self.usable[-1].age: "newest", self.usable[0].age: "oldest"}

@@ -18,6 +18,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: How long a command may take over its own clean-up: tests that must stop a server of theirs.
 GRACE_SECONDS = 15.0
 
+_running: set[subprocess.Popen[bytes]] = set()
+
 
 class Stopped(BaseException):
     """We were told to end. Not an Exception: nothing that handles errors may keep us from it."""
@@ -47,11 +49,14 @@ def raise_when_stopped() -> None:
 def run(words: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None] | None = None) -> int:
     """Run a command and return its status (128 + n if a signal ended it); ``on_line`` gets its output line by line.
 
+    May be called from several threads. Only the main thread is told to end; it has to ``end_all()`` for the others.
+
     Raises: OSError - it cannot be started. Stopped - we were told to end; the command has ended by then.
     """
     output = None if on_line is None else subprocess.PIPE
     process = subprocess.Popen(words, env=env, stdout=output, stderr=None if output is None else subprocess.STDOUT)
     keeper.watch(process.pid)
+    _running.add(process)
     try:
         if process.stdout is not None and on_line is not None:
             for line in process.stdout:
@@ -63,10 +68,26 @@ def run(words: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], N
             on_line(rest.decode(errors="replace"))
         raise
     finally:
+        _running.discard(process)
         keeper.forget(process.pid)
         if process.stdout is not None:
             process.stdout.close()
     return status if status >= 0 else 128 - status
+
+
+def end_all(signum: int) -> None:
+    """End the commands that other threads are running, and all that these started; the threads read the rest."""
+    commands = tuple(_running)
+    for process in commands:
+        if signum != signal.SIGINT:  # see _end()
+            process.send_signal(signal.SIGINT)
+    for process in commands:
+        for harsher in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                process.wait(GRACE_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                _send_to_all(process, harsher)
 
 
 def _end(process: subprocess.Popen[bytes], signum: int) -> bytes:
@@ -79,7 +100,11 @@ def _end(process: subprocess.Popen[bytes], signum: int) -> bytes:
         try:
             return process.communicate(timeout=GRACE_SECONDS)[0] or b""
         except subprocess.TimeoutExpired:
-            for pid in [*processes.descendants(process.pid, spare=keeper.MODULE), process.pid]:
-                processes.send(pid, harsher)
+            _send_to_all(process, harsher)
     process.wait(GRACE_SECONDS)
     return b""
+
+
+def _send_to_all(process: subprocess.Popen[bytes], signum: int) -> None:
+    for pid in [*processes.descendants(process.pid, spare=keeper.MODULE), process.pid]:
+        processes.send(pid, signum)

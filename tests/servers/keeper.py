@@ -11,36 +11,40 @@ import atexit
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = "tests.servers.clearing"
 
+_lock = threading.Lock()  # guards the keeper's beginning, and each line to it
 _keeper: subprocess.Popen[bytes] | None = None
 
 
 def watch(what: Path | int) -> None:
     """From now on this folder (or process) ends with us, unless forget() comes first."""
     global _keeper
-    if _keeper is None:
-        _keeper = subprocess.Popen(
-            [sys.executable, "-m", MODULE],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=ROOT,
-            start_new_session=True,
-        )
-        atexit.register(_dismiss, os.getpid())
-    _tell("watch", what)
+    with _lock:
+        if _keeper is None:
+            _keeper = subprocess.Popen(
+                [sys.executable, "-m", MODULE],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=ROOT,
+                start_new_session=True,
+            )
+            atexit.register(_dismiss, os.getpid())
+        _tell_locked("watch", what)
 
 
 def forget(what: Path | int) -> None:
     """It has come to its end in an orderly way."""
-    _tell("forget", what)
+    with _lock:
+        _tell_locked("forget", what)
 
 
-def _tell(verb: str, what: Path | int) -> None:
+def _tell_locked(verb: str, what: Path | int) -> None:
     if _keeper is None or _keeper.stdin is None:
         raise AssertionError("bug: the keeper is told to forget before there is a keeper")
     _keeper.stdin.write(f"{verb} {what}\n".encode())
