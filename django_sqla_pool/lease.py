@@ -150,6 +150,8 @@ class Lease:
             if cursor is not None:
                 cursor.close()
         self._cursors.clear()
+        if self._named_cursors:
+            self.physical.driver.check_free()  # closing them asks the server
         for cursor in self._named_cursors:
             if not cursor.withhold and not cursor.closed:
                 cursor.close()

@@ -39,10 +39,11 @@ class WrapperOpener:
     Never on a request's wrapper: a method that needs a cursor would check out a connection to open a connection.
     """
 
-    def __init__(self, wrapper_class: type[Any], settings: dict[str, Any], alias: str) -> None:
+    def __init__(self, wrapper_class: type[Any], settings: dict[str, Any], alias: str, is_restoring: bool) -> None:
         self._wrapper_class = wrapper_class
         self._settings: dict[str, Any] = copied(settings)  # as they are now: if they change, there will be another pool
         self._alias = alias
+        self._is_restoring = is_restoring  # restore() will be called
         self._driver_class = driver_class(wrapper_class.Database)
         self.facts: dict[str, Any] = {}
 
@@ -54,6 +55,8 @@ class WrapperOpener:
             configurator.set_autocommit(self._settings["AUTOCOMMIT"])
             configurator.init_connection_state()
             driver = self._driver_class(connection, self._settings["AUTOCOMMIT"], parameters)
+            if self._is_restoring:
+                driver.remember_session()
         except BaseException:
             with contextlib.suppress(Exception):
                 connection.close()

@@ -94,7 +94,7 @@ class _Pooled(BaseDatabaseWrapper):
         host = ":".join(str(part) for part in (settings["HOST"] or "localhost", settings["PORT"]) if part)
         user = f"{settings['USER']}@" if settings["USER"] else ""
         name = f"{self.vendor}://{user}{host}/{settings['NAME']}"
-        return Pool(name, options, WrapperOpener(type(self), settings, self.alias))
+        return Pool(name, options, WrapperOpener(type(self), settings, self.alias, options.reset == "session"))
 
     # ---------------------------------------------------------------------------------------- connecting and closing
 

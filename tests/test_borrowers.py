@@ -1,22 +1,22 @@
-"""What one borrower did, the next does not see. Every test uses one connection for both."""
+"""What one borrower did, and what the next one sees: the tables of docs/between-borrowers.rst, and what fits in no table.
+
+Each run compares the columns of its own two drivers. After a change that is meant they are written anew, with each flavour, by
+
+    BETWEEN_BORROWERS=write python3 -m pytest tests/test_borrowers.py
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+
 import pytest
-from django.db import Error, IntegrityError, connections
+from django.db import Error, connections
 
+from tests.support import page
+from tests.support.leftovers import LEFTOVERS, ROLE, TABLES, driver_of, sql
 from tests.support.sessions import session_id
-
-
-@pytest.fixture
-def table(wrapper, observer):
-    """An empty table of one number."""
-    engine = " ENGINE=InnoDB" if wrapper.vendor == "mysql" else ""
-    observer.query("DROP TABLE IF EXISTS numbers")
-    observer.query(f"CREATE TABLE numbers (n integer){engine}")
-    yield "numbers"
-    wrapper.close()
-    observer.query("DROP TABLE numbers")
+from tests.test_round_trips import make_proxied, measured, one_select, proxy  # noqa: F401  (fixtures)
 
 
 def execute(wrapper, *statements):
@@ -25,145 +25,142 @@ def execute(wrapper, *statements):
             cursor.execute(statement)
 
 
-def assert_untouched(wrapper, observer, session):
-    """The next borrower has the same session, in autocommit mode, with no transaction and nothing of it written."""
-    assert session_id(wrapper) == session
-    assert wrapper.get_autocommit() is True
-    execute(wrapper, "INSERT INTO numbers VALUES (2)")
-    assert observer.query("SELECT n FROM numbers") == [(2,)]
-    wrapper.close()
-    assert wrapper.find_pool().snapshot().opened == 1
+@pytest.fixture
+def tables(observer):
+    """The tables that leftovers need, empty; and afterwards nothing of what outlives a connection."""
+    engine = " ENGINE=InnoDB" if observer.wrapper.vendor == "mysql" else ""
+    for name in TABLES:
+        observer.query(f"CREATE TABLE IF NOT EXISTS {name} (n integer){engine}")
+    yield
+    if engine:
+        for _, length, _, data in observer.query("XA RECOVER"):
+            observer.wait_until_gone(observer.sessions())  # until then it is that session's
+            observer.query(f"XA ROLLBACK '{data[:length].decode()}'")
+        observer.query(f"DROP ROLE IF EXISTS {ROLE}")
+    else:
+        for (name,) in observer.query("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()"):
+            observer.query("ROLLBACK PREPARED %s", [name])
+    for name in TABLES:
+        observer.query(f"DROP TABLE {name}")
 
 
-@pytest.mark.parametrize("begin", ["BEGIN", "START TRANSACTION", "START TRANSACTION READ ONLY"])
-def test_a_raw_begin_never_finished(wrapper, observer, table, begin):
-    session = session_id(wrapper)
-    execute(wrapper, begin, *([] if "ONLY" in begin else ["INSERT INTO numbers VALUES (1)"]))
-    wrapper.close()
-    assert_untouched(wrapper, observer, session)
+def outcome(make_wrapper, observer, leftover, **pool_options):
+    """Have one borrower leave something, and say what the next one finds: gone, closed or stays."""
+    driver = driver_of(connections[observer.wrapper.alias])
+    options = leftover.options[driver]() if driver in leftover.options else {}
+    first, second = (make_wrapper(OPTIONS=options, **pool_options) for _ in range(2))
+    first.ensure_connection()
+    before = leftover.look(first)
+    raw = first.connection
+    kept = leftover.leave_of(driver)(first)
+    try:
+        assert not leftover.is_seen or leftover.look(first) != before, "nothing was left"
+        first.close()
+        second.ensure_connection()
+        after = leftover.look(second)
+        if second.connection is not raw:
+            assert after == before
+            return "closed"
+        return "gone" if after == before else "stays"
+    finally:
+        first.close()
+        second.close()
+        second.find_pool().dispose()
+        disarm(kept)
 
 
-def test_a_failed_transaction(wrapper, observer, table):
-    session = session_id(wrapper)
-    execute(wrapper, "BEGIN", "INSERT INTO numbers VALUES (1)")
+def disarm(kept):
+    """Have a cursor that was left half-read on a connection that is closed now not complain when it is collected."""
+    if getattr(kept, "_result", None) is not None and hasattr(kept._result, "unbuffered_active"):
+        kept._result.unbuffered_active = False  # PyMySQL would read the rest
+    if hasattr(kept, "withhold"):
+        with contextlib.suppress(Exception):
+            kept.close()
+
+
+def assert_as_on_the_page(name, rows, row, cells):
+    """Compare some cells with those of the page; or write them there."""
+    if os.environ.get("BETWEEN_BORROWERS") == "write":
+        page.write(name, rows, row, cells)
+    found = page.tables()[name][row]
+    assert {column: found[column] for column in cells} == cells
+
+
+OURS = {alias: driver_of(connections[alias]) for alias in LEFTOVERS}
+ROWS = [(alias, name, row) for alias, names in LEFTOVERS.items() for name, rows in names.items() for row in rows]
+CASES = [
+    pytest.param(alias, name, row, reset, id=f"{name}-{row.what.replace('`', '')}-{reset}")
+    for alias, name, row in ROWS
+    for reset in page.RESETS
+    if row.leave_of(OURS[alias])
+]
+
+
+@pytest.mark.parametrize(("alias", "name", "leftover", "reset"), CASES)
+def test_what_the_next_borrower_sees(make_wrapper, observer, tables, alias, name, leftover, reset):
+    if "two-phase" in leftover.what and alias == "default" and observer.query("SHOW max_prepared_transactions") == [("0",)]:
+        pytest.skip("max_prepared_transactions is 0 on this server")
+    found = outcome(make_wrapper, observer, leftover, RESET=reset)
+    rows = [row.what for row in LEFTOVERS[alias][name]]
+    assert_as_on_the_page(name, rows, leftover.what, {(OURS[alias], reset): found})
+    assert make_wrapper(RESET=reset).find_pool().snapshot().closed.get("dead", 0) == 0, "found out at checkin, not later"
+
+
+def test_what_a_driver_does_not_have():
+    for alias, name, leftover in ROWS:
+        if not leftover.leave_of(OURS[alias]):
+            cells = {(OURS[alias], reset): "n/a" for reset in page.RESETS}
+            assert_as_on_the_page(name, [row.what for row in LEFTOVERS[alias][name]], leftover.what, cells)
+
+
+def test_the_page_has_every_row_and_no_other():
+    expected = {name: [row.what for row in rows] for names in LEFTOVERS.values() for name, rows in names.items()}
+    expected |= {f"round trips on {server}": list(COSTS) for server in ("PostgreSQL", "MariaDB")}
+    assert {name: list(rows) for name, rows in page.tables().items()} == expected
+
+
+def _cells(*resets):
+    return {
+        (name, row, driver): cell
+        for name, rows in page.tables().items()
+        for row, cells in rows.items()
+        for (driver, reset), cell in cells.items()
+        if reset in resets
+    }
+
+
+def test_nothing_unfinished_is_passed_on():
+    found = {cell for (name, *_), cell in _cells("rollback", "session").items() if name.startswith("unfinished")}
+    assert found == {"gone", "closed", "n/a"}
+
+
+def test_nothing_stays_under_session():
+    assert {cell for (name, *_), cell in _cells("session").items() if "round trips" not in name} == {"gone", "closed", "n/a"}
+
+
+def failing_statement(wrapper):
     with pytest.raises(Error):
         execute(wrapper, "SELECT nothing_of_that_name")
-    wrapper.close()
-    assert_untouched(wrapper, observer, session)
 
 
-def test_a_transaction_begun_in_a_string_of_several_statements(make_wrapper, observer, table):
-    # Only here does PyMySQL need leave to send several at once.
-    options = {"client_flag": 2 | 1 << 16} if connections["mysql"].Database.__name__ == "pymysql" else {}
-    wrapper = make_wrapper(OPTIONS=options if observer.wrapper.vendor == "mysql" else {})
-    session = session_id(wrapper)
-    execute(wrapper, "BEGIN; INSERT INTO numbers VALUES (1)")
-    wrapper.close()
-    assert_untouched(wrapper, observer, session)
+COSTS = {
+    "nothing": one_select,
+    "a transaction left open": sql("BEGIN", "SELECT 1"),
+    "a statement that failed": failing_statement,
+}
 
 
-def test_a_string_of_several_statements_that_fails_in_the_middle(make_wrapper, observer, table):
-    options = {"client_flag": 2 | 1 << 16} if connections["mysql"].Database.__name__ == "pymysql" else {}
-    wrapper = make_wrapper(OPTIONS=options if observer.wrapper.vendor == "mysql" else {})
-    session = session_id(wrapper)
-    with pytest.raises(Error):
-        execute(wrapper, "BEGIN; INSERT INTO numbers VALUES (1); INSERT INTO nowhere VALUES (1)", "SELECT 1")
-    wrapper.close()
-    assert_untouched(wrapper, observer, session)
-
-
-def test_manual_transaction_management_left_on(wrapper, observer, table):
-    session = session_id(wrapper)
-    wrapper.set_autocommit(False)
-    execute(wrapper, "INSERT INTO numbers VALUES (1)")
-    wrapper.close()
-    assert_untouched(wrapper, observer, session)
-
-
-def test_autocommit_switched_off_on_the_drivers_connection(wrapper, observer, table):
-    session = session_id(wrapper)
-    if wrapper.vendor == "mysql":
-        wrapper.connection.autocommit(False)
-    else:
-        wrapper.connection.autocommit = False
-    execute(wrapper, "INSERT INTO numbers VALUES (1)")
-    wrapper.close()
-    assert_untouched(wrapper, observer, session)
-
-
-@pytest.mark.parametrize("alias", ["mysql"])
-def test_autocommit_switched_off_by_a_statement(wrapper, observer, table):
-    session = session_id(wrapper)
-    execute(wrapper, "SET autocommit = 0", "INSERT INTO numbers VALUES (1)")
-    wrapper.close()
-    assert_untouched(wrapper, observer, session)
-
-
-@pytest.mark.parametrize("alias", ["mysql"])
-@pytest.mark.parametrize("left", ["START TRANSACTION", "SET autocommit = 0"])
-def test_a_procedure_that_opens_a_transaction_and_fails(wrapper, observer, table, left):
-    observer.query("DROP PROCEDURE IF EXISTS open_and_fail")
-    observer.query(f"CREATE PROCEDURE open_and_fail() BEGIN {left}; INSERT INTO numbers VALUES (1); SIGNAL SQLSTATE '45000'; END")
-    session = session_id(wrapper)
-    with pytest.raises(Error):
-        execute(wrapper, "CALL open_and_fail()")
-    wrapper.close()
-    assert_untouched(wrapper, observer, session)
-
-
-@pytest.mark.parametrize("alias", ["mysql"])
-def test_a_procedure_that_fails_in_a_way_that_django_translates_by_itself(wrapper, observer, table):
-    observer.query("DROP PROCEDURE IF EXISTS open_and_overflow")
-    observer.query(
-        "CREATE PROCEDURE open_and_overflow() BEGIN START TRANSACTION; INSERT INTO numbers VALUES (1);"
-        " SELECT CAST(1 AS UNSIGNED) - 2; END"
-    )
-    session = session_id(wrapper)
-    with pytest.raises(IntegrityError, match="1690"):
-        execute(wrapper, "CALL open_and_overflow()")
-    wrapper.close()
-    assert_untouched(wrapper, observer, session)
-
-
-@pytest.mark.parametrize("alias", ["default"])
-def test_a_transaction_block_of_psycopg_that_was_never_left(wrapper):
-    if wrapper.Database.__name__ == "psycopg2":
-        wrapper.ensure_connection()
-        assert not hasattr(wrapper.connection, "transaction"), "psycopg2 has no such blocks"
-        return
-    session = session_id(wrapper)
-    block = wrapper.connection.transaction()
-    block.__enter__()
-    execute(wrapper, "COMMIT")
-    wrapper.close()
-    assert session_id(wrapper) != session
-    assert wrapper.find_pool().snapshot().closed == {"reset failed": 1}
-
-
-@pytest.mark.parametrize("alias", ["default"])
-def test_reset_session_and_what_is_set_on_the_drivers_object(make_wrapper):
-    wrapper = make_wrapper(RESET="session")
-    session = session_id(wrapper)
-    if wrapper.Database.__name__ == "psycopg2":
-        wrapper.connection.set_client_encoding("LATIN1")
-    else:
-        wrapper.connection.read_only = True
-    wrapper.close()
-    assert session_id(wrapper) != session
-    with wrapper.cursor() as cursor:
-        cursor.execute("SELECT %s", ["é"])
-        assert cursor.fetchone() == ("é",)
-    assert wrapper.find_pool().snapshot().closed == {"reset failed": 1}
-
-
-@pytest.mark.parametrize("alias", ["mysql"])
-def test_a_procedure_that_opens_a_transaction_and_succeeds(wrapper, observer, table):
-    observer.query("DROP PROCEDURE IF EXISTS open_and_leave")
-    observer.query("CREATE PROCEDURE open_and_leave() BEGIN START TRANSACTION; INSERT INTO numbers VALUES (1); END")
-    session = session_id(wrapper)
-    execute(wrapper, "CALL open_and_leave()")
-    wrapper.close()
-    assert_untouched(wrapper, observer, session)
+@pytest.mark.parametrize("reset", page.RESETS)
+@pytest.mark.parametrize("left", COSTS)
+def test_what_a_checkin_costs(make_proxied, proxy, alias, left, reset):  # noqa: F811
+    # The time zone that Django asks for is the session's from the start; what it is at the server is nobody's concern here.
+    wrapper = make_proxied(RESET=reset, OPTIONS={"options": "-c TimeZone=UTC"} if alias == "default" else {})
+    for _ in range(2):
+        COSTS[left](wrapper)
+        trips, _ = measured(proxy, wrapper.close)
+    name = f"round trips on {'PostgreSQL' if alias == 'default' else 'MariaDB'}"
+    assert_as_on_the_page(name, list(COSTS), left, {(OURS[alias], reset): str(trips)})
+    assert wrapper.find_pool().snapshot().opened == 1
 
 
 def test_a_cursor_kept_after_close(wrapper):
@@ -185,27 +182,6 @@ def test_results_that_were_never_read(wrapper):
     assert session_id(wrapper) == session
 
 
-@pytest.mark.parametrize("alias", ["mysql"])
-def test_an_unbuffered_result_half_read(make_wrapper):
-    cursors = __import__(f"{connections['mysql'].Database.__name__}.cursors", fromlist=["SSCursor"])
-    wrapper = make_wrapper(OPTIONS={"cursorclass": cursors.SSCursor})
-    cursor = wrapper.cursor()
-    cursor.execute("SELECT seq FROM seq_1_to_100000")
-    cursor.fetchone()
-    wrapper.close()
-    assert session_id(wrapper) > 0
-    assert wrapper.find_pool().snapshot().in_use == 1
-
-
-@pytest.mark.parametrize("alias", ["mysql"])
-def test_a_rollback_that_begins_the_next_transaction_costs_the_connection(wrapper):
-    session = session_id(wrapper)
-    execute(wrapper, "SET SESSION completion_type = 'CHAIN'", "BEGIN")
-    wrapper.close()
-    assert session_id(wrapper) != session
-    assert wrapper.find_pool().snapshot().closed == {"reset failed": 1}
-
-
 @pytest.mark.parametrize("alias", ["default"])
 def test_an_abandoned_iterator(wrapper, observer):
     session = session_id(wrapper)
@@ -218,6 +194,45 @@ def test_an_abandoned_iterator(wrapper, observer):
         other.execute("SELECT count(*) FROM pg_cursors")
         assert other.fetchone()[0] == 0
     cursor.close()  # late, as a generator's finally clause does it: nothing may reach the next borrower
+
+
+@pytest.mark.parametrize("alias", ["default"])
+def test_an_abandoned_iterator_beside_a_half_read_stream(wrapper):
+    if driver_of(wrapper) == "psycopg2":
+        wrapper.ensure_connection()
+        assert not hasattr(wrapper.connection.cursor(), "stream"), "psycopg2 has no such thing"
+        return
+    session = session_id(wrapper)
+    wrapper.set_autocommit(False)
+    cursor = wrapper.chunked_cursor()
+    cursor.execute("SELECT generate_series(1, 1000)")
+    rows = wrapper.connection.cursor().stream("SELECT generate_series(1, 1000)")
+    assert next(rows)
+    wrapper.close()  # to close the iterator's cursor would wait for the stream, for ever
+    assert session_id(wrapper) != session
+    assert wrapper.find_pool().snapshot().closed == {"reset failed": 1}
+    rows.close()
+    with contextlib.suppress(Error):
+        cursor.close()
+
+
+@pytest.mark.parametrize("alias", ["default"])
+def test_a_prepared_transaction_is_the_servers_and_outlives_the_connection(make_wrapper, observer, tables):
+    if observer.query("SHOW max_prepared_transactions") == [("0",)]:
+        pytest.skip("max_prepared_transactions is 0 on this server")
+    wrapper = make_wrapper(AUTOCOMMIT=False)  # with autocommit the driver itself would refuse to be reset
+    session = session_id(wrapper)
+    wrapper.rollback()
+    wrapper.connection.tpc_begin(wrapper.connection.xid(1, "prepared", "here"))
+    execute(wrapper, "INSERT INTO numbers VALUES (1)")
+    wrapper.connection.tpc_prepare()
+    wrapper.close()
+    assert session_id(wrapper) != session
+    assert wrapper.find_pool().snapshot().closed == {"reset failed": 1}
+    wrapper.close()
+    ((name,),) = observer.query("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")
+    observer.query("COMMIT PREPARED %s", [name])
+    assert observer.query("SELECT n FROM numbers") == [(1,)]
 
 
 @pytest.mark.parametrize("alias", ["default"])
@@ -244,69 +259,12 @@ def test_an_abandoned_iterator_in_a_failed_transaction(wrapper):
 
 
 @pytest.mark.parametrize("alias", ["default"])
-def test_what_cannot_be_undone_costs_the_connection(wrapper):
-    session = session_id(wrapper)
-    wrapper.set_autocommit(False)
-    wrapper.connection.tpc_begin(wrapper.connection.xid(1, "never", "finished"))  # rollback() is refused from here on
-    wrapper.close()
-    assert session_id(wrapper) != session
-    assert wrapper.find_pool().snapshot().closed == {"reset failed": 1}
-
-
-SESSION_STATE = {
-    "default": [
-        ("SET statement_timeout = '12s'", "SHOW statement_timeout", "0"),
-        ("SET search_path = pg_catalog", "SHOW search_path", '"$user", public'),
-        ("SET TIME ZONE 'Asia/Tokyo'", "SHOW TIME ZONE", "UTC"),
-        ("CREATE TEMPORARY TABLE t (n integer)", "SELECT count(*) FROM pg_class WHERE relname = 't'", 0),
-        ("SELECT pg_advisory_lock(7)", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", 0),
-        ("LISTEN something", "SELECT count(*) FROM pg_listening_channels()", 0),
-        ("PREPARE p AS SELECT 1", "SELECT count(*) FROM pg_prepared_statements", 0),
-    ],
-    "mysql": [
-        ("SET @x = 7", "SELECT @x IS NULL", 1),
-        ("SET SESSION sql_mode = 'ANSI'", "SELECT @@sql_mode = @@global.sql_mode", 1),
-        ("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SELECT @@tx_isolation", "READ-COMMITTED"),
-        ("SET NAMES latin1", "SELECT @@character_set_client", "utf8mb4"),
-        ("SELECT GET_LOCK('l', 1)", "SELECT IS_USED_LOCK('l') IS NULL", 1),
-        ("SET time_zone = '+09:00'", "SELECT @@time_zone = @@global.time_zone", 1),
-        ("USE information_schema", "SELECT DATABASE() = 'information_schema'", 0),
-    ],
-}
-
-
-@pytest.mark.parametrize("at", range(7))
-def test_reset_session_restores_the_whole_session(make_wrapper, alias, at):
-    change, question, expected = SESSION_STATE[alias][at]
-    wrapper = make_wrapper(RESET="session")
-    session = session_id(wrapper)
-    execute(wrapper, change)
-    wrapper.close()
-    assert session_id(wrapper) == session
-    with wrapper.cursor() as cursor:
-        cursor.execute(question)
-        assert cursor.fetchone()[0] == expected
-
-
-def test_reset_session_after_a_transaction_that_was_left_open(make_wrapper, observer, table):
-    wrapper = make_wrapper(RESET="session")
-    session = session_id(wrapper)
-    execute(wrapper, "BEGIN", "INSERT INTO numbers VALUES (1)")
-    wrapper.close()
-    assert_untouched(wrapper, observer, session)
-
-
-@pytest.mark.parametrize("alias", ["default"])
 def test_reset_session_and_prepared_statements_of_the_driver(make_wrapper):
     options = {"prepare_threshold": 0, "server_side_binding": True}
-    wrapper = make_wrapper(RESET="session", OPTIONS=options if _driver("default") == "psycopg" else {})
+    wrapper = make_wrapper(RESET="session", OPTIONS=options if driver_of(connections["default"]) == "psycopg 3" else {})
     for _ in range(3):
         with wrapper.cursor() as cursor:
             cursor.execute("SELECT %s::int", [1])
             assert cursor.fetchone() == (1,)
         wrapper.close()
     assert wrapper.find_pool().snapshot().opened == 1
-
-
-def _driver(alias):
-    return connections[alias].Database.__name__

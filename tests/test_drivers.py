@@ -11,9 +11,10 @@ from django.db import connections
 
 from django_sqla_pool import pool, pooled
 from django_sqla_pool.drivers import Liveness, NoAnswer, driver_class, libpq, mysql, native
+from tests.support.leftovers import MARIADB_UNFINISHED
 from tests.support.sessions import session_id
 from tests.support.threads import in_thread
-from tests.test_borrowers import assert_untouched, execute, table  # noqa: F401  (a fixture)
+from tests.test_borrowers import execute, outcome, tables  # noqa: F401  (a fixture)
 from tests.test_round_trips import make_proxied, measured, one_select, proxy  # noqa: F401  (fixtures)
 
 
@@ -164,14 +165,9 @@ def without_status(monkeypatch):
 class TestMySQLWithoutTheStatusWord:
     """mysqlclient with a library that does not show it. (PyMySQL always does, and must do the same in the end.)"""
 
-    @pytest.mark.parametrize(
-        "left", [["BEGIN", "INSERT INTO numbers VALUES (1)"], ["SET autocommit = 0", "INSERT INTO numbers VALUES (1)"]]
-    )
-    def test_what_was_left_open_is_undone(self, wrapper, observer, table, left):  # noqa: F811
-        session = session_id(wrapper)
-        execute(wrapper, *left)
-        wrapper.close()
-        assert_untouched(wrapper, observer, session)
+    @pytest.mark.parametrize("leftover", MARIADB_UNFINISHED, ids=lambda leftover: leftover.what.replace("`", ""))
+    def test_what_was_left_unfinished_is_not_passed_on(self, make_wrapper, observer, tables, leftover):  # noqa: F811
+        assert outcome(make_wrapper, observer, leftover) in ("gone", "closed")
 
     def test_nobody_waits_for_the_rollback(self, make_proxied, proxy):  # noqa: F811
         wrapper = make_proxied()
@@ -277,6 +273,10 @@ def test_a_session_without_a_database_is_reset_as_well(make_wrapper):
     session = session_id(wrapper)
     wrapper.close()
     assert session_id(wrapper) == session
+    execute(wrapper, "USE information_schema")
+    wrapper.close()
+    assert session_id(wrapper) != session, "no statement takes that back"
+    assert wrapper.find_pool().snapshot().closed == {"reset failed": 1}
 
 
 def test_a_ping_leaves_manual_transaction_management_as_it_is(make_wrapper):

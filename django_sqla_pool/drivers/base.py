@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import abc
+import copy
 import ctypes
 import enum
 import select
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,6 +60,8 @@ class Driver(abc.ABC):
     # these, facts are the same for every connection of a pool, and asked for once.
     wrapper_attributes: tuple[str, ...] = ("isolation_level",)
     facts: tuple[str, ...] = ()
+    # What a borrower may set on the driver's object, where no reset of the server's session reaches.
+    client_state: tuple[str, ...] = ()
 
     def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
         self.connection = connection
@@ -66,6 +70,9 @@ class Driver(abc.ABC):
         self.wrapper_state: dict[str, Any] = {}
         self._pollfd = _PollFd(self.fileno(), select.POLLIN | getattr(select, "POLLRDHUP", 0), 0)
         self._pollfd_reference = ctypes.byref(self._pollfd)
+        names = [name for name in self.client_state if hasattr(connection, name)]  # some came with a release of the driver
+        self._client_state = {name: _copied(getattr(connection, name)) for name in names}
+        self._attributes = set(_attributes(connection))
 
     def fileno(self) -> int:
         """Return the descriptor of the connection's socket."""
@@ -124,9 +131,23 @@ class Driver(abc.ABC):
         """Roll back, whoever began the transaction and however."""
         self.connection.rollback()
 
+    def check_free(self) -> None:  # noqa: B027  (most drivers never hold one back)
+        """Raise ResetFailed if a command that was left half-way would make the next one wait for ever."""
+
     @abc.abstractmethod
     def restore_autocommit(self) -> None:
         """Set autocommit to what the settings ask for, if it is not."""
+
+    def remember_session(self) -> None:  # noqa: B027
+        """Note what reset_session() can't know otherwise, on a connection that was just set up."""
+
+    def restore_client_state(self) -> None:
+        """Put back what was set on the driver's object since it was set up. A part of reset_session()."""
+        for name, was in self._client_state.items():
+            if getattr(self.connection, name) != was:
+                setattr(self.connection, name, _copied(was))
+        for name in set(_attributes(self.connection)) - self._attributes:
+            del vars(self.connection)[name]  # mysqlclient refuses delattr()
 
     @abc.abstractmethod
     def reset_session(self) -> None:
@@ -143,3 +164,11 @@ class Driver(abc.ABC):
     @abc.abstractmethod
     def is_refusal(error: BaseException) -> bool:
         """Tell whether a failed open may succeed a moment later: the server is away, starting, stopping or full."""
+
+
+def _attributes(connection: Any) -> Mapping[str, Any]:
+    return getattr(connection, "__dict__", {})  # psycopg2's has none
+
+
+def _copied(value: Any) -> Any:
+    return copy.copy(value) if isinstance(value, (dict, list, deque)) else value

@@ -50,13 +50,25 @@ class _MySQL(Driver):
         if bool(self.status() & _AUTOCOMMIT) is not self.autocommit:
             self.connection.autocommit(self.autocommit)
 
+    def remember_session(self) -> None:
+        self._database, self._role = self._database_and_role()
+
+    def _database_and_role(self) -> Any:
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT DATABASE(), CURRENT_ROLE()")
+            return cursor.fetchone()
+
     def reset_session(self) -> None:
         self.reset_connection()
+        self.restore_client_state()
         connection, parameters = self.connection, self.parameters
-        # COM_RESET_CONNECTION leaves the current database as it is, and forgets what connect() had set.
-        if parameters.get("database"):
-            connection.select_db(parameters["database"])
+        # COM_RESET_CONNECTION leaves the current database and MariaDB's role as they are, and forgets what connect() had set.
         connection.set_character_set(parameters["charset"], parameters.get("collation"))
+        database, role = self._database_and_role()
+        if role != self._role:
+            raise ResetFailed("the role was changed")
+        if database != self._database:
+            connection.select_db(self._database)  # raises if it was none: no statement goes back to that
         with connection.cursor() as cursor:
             if parameters.get("sql_mode"):
                 cursor.execute("SET SESSION sql_mode = %s", (parameters["sql_mode"],))
@@ -84,6 +96,8 @@ class _MySQL(Driver):
 class MySQLClient(_MySQL):
     """mysqlclient, linked with MariaDB's Connector/C or with MySQL's own client library."""
 
+    client_state = ("cursorclass", "encoders", "converter", "messages", "encoding", "executemany_fallback", "_binary_prefix")
+
     def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
         super().__init__(connection, autocommit, parameters)
         self._native = Native.of(connection)
@@ -98,10 +112,14 @@ class MySQLClient(_MySQL):
         if self._has_status:
             # errno(): the last statement failed, even if Django never saw it.
             super().reset(had_errors or bool(self.connection.errno()))
+            # Rows of an unbuffered cursor that are still to be read show nowhere else: with them this raises "out of sync".
+            # It asks the server nothing, since there is no further result.
+            self.connection.next_result()
             return
         # MySQL's library shows only the autocommit bit. So ROLLBACK is sent now, which frees the locks now, and its
-        # answer is read at the next checkout, where it is the liveness check as well: nobody waits for it.
-        self.connection.send_query(b"ROLLBACK")
+        # answer is read at the next checkout, where it is the liveness check as well: nobody waits for it. NO CHAIN: with
+        # completion_type = CHAIN it would begin the next transaction, which nothing here would show.
+        self.connection.send_query(b"ROLLBACK AND NO CHAIN")
         self.is_answer_due = True
 
     def ping(self, seconds: float) -> None:
@@ -131,6 +149,17 @@ class MySQLClient(_MySQL):
 class PyMySQL(_MySQL):
     """PyMySQL, under the name of MySQLdb."""
 
+    client_state = (
+        "cursorclass",
+        "encoders",
+        "decoders",
+        "use_unicode",
+        "encoding",
+        "max_allowed_packet",
+        "_read_timeout",
+        "_write_timeout",
+    )
+
     def fileno(self) -> int:
         return int(self.connection._sock.fileno())  # it has no public one
 
@@ -138,7 +167,8 @@ class PyMySQL(_MySQL):
         if self.is_closed():
             raise ResetFailed("the connection is closed")
         result = self.connection._result
-        if result is not None and result.unbuffered_active:
+        # It takes the status word from what it reads; what it has not read yet may have begun a transaction.
+        if result is not None and (result.unbuffered_active or result.has_next):
             return _MORE_RESULTS
         return int(self.connection.server_status)
 

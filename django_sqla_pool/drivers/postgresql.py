@@ -39,19 +39,10 @@ _PG_REFUSALS = (
 )
 _PG_IDLE, _PG_INTRANS, _PG_INERROR = 0, 2, 3
 _PGRES_EMPTY_QUERY = 0
+_PSYCOPG2_PREPARED = 5  # psycopg2.extensions.STATUS_PREPARED
 
 
 class _PostgreSQL(Driver):
-    # What a borrower may set on the driver's object, and DISCARD ALL does not reach.
-    client_state: tuple[str, ...] = ()
-
-    def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
-        super().__init__(connection, autocommit, parameters)
-        self._state_at_open = self._state()
-
-    def _state(self) -> list[Any]:
-        return [getattr(self.connection, name) for name in self.client_state]
-
     def is_closed(self) -> bool:
         return bool(self.connection.closed)
 
@@ -93,9 +84,8 @@ class _PostgreSQL(Driver):
             self.connection.autocommit = self.autocommit
 
     def reset_session(self) -> None:
-        if self._state() != self._state_at_open:
-            raise ResetFailed("the driver's own settings of the connection were changed")
         self.connection.autocommit = True  # DISCARD ALL is refused inside a transaction
+        self.restore_client_state()  # before it: psycopg2 has some of it in settings of the session as well
         with self.connection.cursor() as cursor:
             cursor.execute("DISCARD ALL")
         self.restore_autocommit()
@@ -104,14 +94,39 @@ class _PostgreSQL(Driver):
 class Psycopg(_PostgreSQL):
     """psycopg 3."""
 
-    client_state = ("isolation_level", "read_only", "deferrable", "row_factory", "cursor_factory")
+    client_state = (
+        "isolation_level",
+        "read_only",
+        "deferrable",
+        "row_factory",
+        "cursor_factory",
+        "server_cursor_factory",
+        "prepare_threshold",
+        "prepared_max",
+        "_notice_handlers",
+        "_notify_handlers",
+        "_notifies_backlog",
+    )
+
+    def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
+        super().__init__(connection, autocommit, parameters)
+        self._adapters = _copied_adapters(connection.adapters)
 
     def is_idle(self, had_errors: bool) -> bool:
         # libpq follows the status of every ReadyForQuery, errors included; a pipeline can hide what is still to come.
-        pgconn = self.connection.pgconn
-        if getattr(self.connection, "_num_transactions", 0):
+        connection = self.connection
+        pgconn = connection.pgconn
+        if getattr(connection, "_num_transactions", 0):
             raise ResetFailed("a transaction() block of psycopg was not left")
+        if getattr(connection, "_tpc", None):
+            raise ResetFailed("a two-phase transaction of psycopg was not finished")
+        self.check_free()
         return pgconn.transaction_status == _PG_IDLE and not pgconn.pipeline_status
+
+    def check_free(self) -> None:
+        # stream() and notifies() hold it as long as their generators are suspended.
+        if self.connection.lock.locked():
+            raise ResetFailed("a generator of psycopg was not read to its end")
 
     def probe(self) -> Liveness:
         liveness = super().probe()
@@ -131,6 +146,10 @@ class Psycopg(_PostgreSQL):
             raise ResetFailed("a statement is still running")
         self.connection.rollback()
 
+    def restore_client_state(self) -> None:
+        super().restore_client_state()
+        self.connection._adapters = _copied_adapters(self._adapters)  # nothing tells whether something was registered
+
     def reset_session(self) -> None:
         super().reset_session()
         # DISCARD ALL has dropped the prepared statements; psycopg must not execute them by name any more.
@@ -140,10 +159,17 @@ class Psycopg(_PostgreSQL):
 class Psycopg2(_PostgreSQL):
     """psycopg2."""
 
-    client_state = ("isolation_level", "readonly", "deferrable", "cursor_factory", "encoding")
+    client_state = ("isolation_level", "readonly", "deferrable", "cursor_factory", "encoding", "notices", "notifies")
+
+    def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
+        super().__init__(connection, autocommit, parameters)
+        self._typecasters = (dict(connection.string_types), dict(connection.binary_types))
 
     def is_idle(self, had_errors: bool) -> bool:
-        return bool(self.connection.get_transaction_status() == _PG_IDLE)
+        connection = self.connection
+        if connection.status == _PSYCOPG2_PREPARED:
+            raise ResetFailed("a two-phase transaction of psycopg2 was not finished")
+        return bool(connection.get_transaction_status() == _PG_IDLE)
 
     def ping(self, seconds: float) -> None:
         libpq = LibPQ.of(self.connection)
@@ -166,3 +192,14 @@ class Psycopg2(_PostgreSQL):
         if not self.is_idle(False):
             with self.connection.cursor() as cursor:
                 cursor.execute("ROLLBACK")
+
+    def restore_client_state(self) -> None:
+        super().restore_client_state()
+        # These two can't be set, only changed.
+        for types, were in zip((self.connection.string_types, self.connection.binary_types), self._typecasters, strict=True):
+            types.clear()
+            types.update(were)
+
+
+def _copied_adapters(adapters: Any) -> Any:
+    return type(adapters)(adapters)

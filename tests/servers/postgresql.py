@@ -61,6 +61,7 @@ class PostgreSQL(Server):
             "synchronous_commit": "off",
             "full_page_writes": "off",
             "track_activities": "on",
+            "max_prepared_transactions": "2",  # two-phase commit is off otherwise
             # Neither UTC nor what Django's tests use: a session that was never given its time zone is seen at once.
             "timezone": "Europe/Paris",
             **self.settings,
