@@ -70,9 +70,6 @@ class Driver(abc.ABC):
         self.wrapper_state: dict[str, Any] = {}
         self._pollfd = _PollFd(self.fileno(), select.POLLIN | getattr(select, "POLLRDHUP", 0), 0)
         self._pollfd_reference = ctypes.byref(self._pollfd)
-        names = [name for name in self.client_state if hasattr(connection, name)]  # some came with a release of the driver
-        self._client_state = {name: _copied(getattr(connection, name)) for name in names}
-        self._attributes = set(_attributes(connection))
 
     def fileno(self) -> int:
         """Return the descriptor of the connection's socket."""
@@ -138,8 +135,12 @@ class Driver(abc.ABC):
     def restore_autocommit(self) -> None:
         """Set autocommit to what the settings ask for, if it is not."""
 
-    def remember_session(self) -> None:  # noqa: B027
+    def remember_session(self) -> None:
         """Note what reset_session() can't know otherwise, on a connection that was just set up."""
+        connection = self.connection
+        names = [name for name in self.client_state if hasattr(connection, name)]  # some came with a release of the driver
+        self._client_state = {name: _copied(getattr(connection, name)) for name in names}
+        self._attributes = set(_attributes(connection))
 
     def restore_client_state(self) -> None:
         """Put back what was set on the driver's object since it was set up. A part of reset_session()."""

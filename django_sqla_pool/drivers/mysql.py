@@ -51,6 +51,7 @@ class _MySQL(Driver):
             self.connection.autocommit(self.autocommit)
 
     def remember_session(self) -> None:
+        super().remember_session()
         self._database, self._role = self._database_and_role()
 
     def _database_and_role(self) -> Any:
@@ -112,9 +113,8 @@ class MySQLClient(_MySQL):
         if self._has_status:
             # errno(): the last statement failed, even if Django never saw it.
             super().reset(had_errors or bool(self.connection.errno()))
-            # Rows of an unbuffered cursor that are still to be read show nowhere else: with them this raises "out of sync".
-            # It asks the server nothing, since there is no further result.
-            self.connection.next_result()
+            if self._native is not None and self._native.has_unread_rows():
+                raise ResetFailed("rows are still to be read")
             return
         # MySQL's library shows only the autocommit bit. So ROLLBACK is sent now, which frees the locks now, and its
         # answer is read at the next checkout, where it is the liveness check as well: nobody waits for it. NO CHAIN: with

@@ -17,14 +17,14 @@ _pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
 
 
 @functools.cache
-def _functions() -> tuple[Any, Any]:
-    """What resets a connection, and what tells its status; None where the library has no such function."""
+def _functions() -> tuple[Any, Any, Any]:
+    """What resets a connection, tells its status, and goes to its next result; None where the library has no such function."""
     path = sys.modules["MySQLdb._mysql"].__file__
     reset = getattr(ctypes.CDLL(path), "mysql_reset_connection", None)
-    # PyDLL keeps the GIL: the status is read from memory, and among busy threads it takes up to 5 ms to have the GIL back.
-    # MariaDB's library has it, MySQL's has not.
-    get_info = getattr(ctypes.PyDLL(path), "mariadb_get_infov", None)
-    return reset, get_info
+    # PyDLL keeps the GIL: these two look into memory, and among busy threads it takes up to 5 ms to have the GIL back.
+    memory = ctypes.PyDLL(path)
+    # MariaDB's library has the first, MySQL's has not.
+    return reset, getattr(memory, "mariadb_get_infov", None), getattr(memory, "mysql_next_result", None)
 
 
 class Native:
@@ -40,7 +40,7 @@ class Native:
         self._mysql = ctypes.c_void_p(_pointer(capsule, b"_mysql.connection.native_connection"))
         self._word = ctypes.c_uint(0)
         self._word_reference = ctypes.byref(self._word)
-        self._reset_connection, self._get_info = _functions()
+        self._reset_connection, self._get_info, self._next_result = _functions()
 
     @classmethod
     def of(cls, connection: Any) -> Native | None:
@@ -57,6 +57,13 @@ class Native:
         if self._get_info is None or self._get_info(self._mysql, self._SERVER_STATUS, self._word_reference):
             raise ResetFailed("the client library does not tell the server's status")
         return self._word.value
+
+    def has_unread_rows(self) -> bool:
+        """Tell whether rows of an unbuffered result are still to be read: then the library is "out of sync".
+
+        Only where the status says that there is no further result: going to that one would ask the server.
+        """
+        return bool(self._next_result(self._mysql) > 0)
 
     def reset_connection(self) -> bool:
         """Send COM_RESET_CONNECTION; true if it failed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from .base import Driver, Liveness, NoAnswer, ResetFailed
@@ -108,9 +107,9 @@ class Psycopg(_PostgreSQL):
         "_notifies_backlog",
     )
 
-    def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
-        super().__init__(connection, autocommit, parameters)
-        self._adapters = _copied_adapters(connection.adapters)
+    def remember_session(self) -> None:
+        super().remember_session()
+        self._adapters = _copied_adapters(self.connection.adapters)
 
     def is_idle(self, had_errors: bool) -> bool:
         # libpq follows the status of every ReadyForQuery, errors included; a pipeline can hide what is still to come.
@@ -120,7 +119,8 @@ class Psycopg(_PostgreSQL):
             raise ResetFailed("a transaction() block of psycopg was not left")
         if getattr(connection, "_tpc", None):
             raise ResetFailed("a two-phase transaction of psycopg was not finished")
-        self.check_free()
+        if connection.lock.locked():
+            self.check_free()
         return pgconn.transaction_status == _PG_IDLE and not pgconn.pipeline_status
 
     def check_free(self) -> None:
@@ -161,9 +161,9 @@ class Psycopg2(_PostgreSQL):
 
     client_state = ("isolation_level", "readonly", "deferrable", "cursor_factory", "encoding", "notices", "notifies")
 
-    def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
-        super().__init__(connection, autocommit, parameters)
-        self._typecasters = (dict(connection.string_types), dict(connection.binary_types))
+    def remember_session(self) -> None:
+        super().remember_session()
+        self._typecasters = (dict(self.connection.string_types), dict(self.connection.binary_types))
 
     def is_idle(self, had_errors: bool) -> bool:
         connection = self.connection
