@@ -13,7 +13,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-__all__ = ["forget", "start", "submit"]
+__all__ = ["forget", "start", "submit", "wake"]
 
 log = logging.getLogger("django_sqla_pool")
 
@@ -34,6 +34,10 @@ def submit(job: Job) -> None:
     _inbox.put(job)
 
 
+def wake() -> None:
+    """The job that does nothing but end the housekeeper's sleep."""
+
+
 def start(make_round: Callable[[], float | None]) -> None:
     """Start the thread, if it does not run, and have it look at its work again.
 
@@ -43,7 +47,7 @@ def start(make_round: Callable[[], float | None]) -> None:
     with _lock:
         _make_round = make_round
         if _thread is not None and _thread.is_alive():
-            _inbox.put(_wake)
+            _inbox.put(wake)
             return
         _thread = threading.Thread(target=_work, args=(_inbox, make_round), name="django-sqla-pool", daemon=True)
         # At interpreter shutdown no thread can be started any more; then there is nothing left to keep tidy either.
@@ -63,7 +67,7 @@ def _pause() -> None:
     with _lock:
         thread, _thread = _thread, None
     if thread is not None and thread is not threading.current_thread():
-        _inbox.put(_wake)
+        _inbox.put(wake)
         thread.join(_STOP_WITHIN)
 
 
@@ -73,14 +77,10 @@ def _resume() -> None:
         start(_make_round)
 
 
-def _wake() -> None:
-    """The job that does nothing but end the housekeeper's sleep."""
-
-
 def _work(inbox: queue.SimpleQueue[Job], make_round: Callable[[], float | None]) -> None:
     while _thread is threading.current_thread():
         pause = _guarded(make_round)
-        job: Job = _wake
+        job: Job = wake
         with contextlib.suppress(queue.Empty):
             job = inbox.get(timeout=pause)
         _guarded(job)

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
+from . import housekeeper
 from .connection_queue import ConnectionQueue
 from .drivers import Liveness, NoAnswer
 from .errors import PoolTimeout
@@ -31,6 +32,9 @@ log = logging.getLogger("django_sqla_pool")
 ANSWER_WITHIN = 2.0
 # And for one whose checkout has no more time: less would take distant servers for dead.
 ANSWER_WITHIN_AT_LEAST = 0.5
+# 1 s: so often, at most, are all connections closed while the address still leads to a server that has lost its role; and for so
+# long, at most, can one of them be lent after the address has moved.
+LEAVE_PAUSE = 1.0
 
 
 class Pool:
@@ -53,6 +57,8 @@ class Pool:
         # Changed by single atomic operations only.
         self._leases: set[Lease] = set()
         self._used_at = clock()  # when a connection last came back
+        self._left_at = float("-inf")  # when all connections were closed, since their server had lost its role
+        self._is_leaving_again = False  # LEAVE_PAUSE seconds later they will be closed once more
         self._distrusted_at = float("-inf")  # a connection idle since before then is pinged, however fresh
         self._silent_at = float("-inf")  # a connection idle since before then is closed, and nobody waits for its answer
 
@@ -183,6 +189,8 @@ class Pool:
                 self.opener.restore(physical.driver)
         except Exception as error:
             log.debug("%s: reset failed: %s", self.name, error)
+            if physical.driver.is_demotion(error):
+                self.leave(physical, error)
             return "reset failed"
         return None
 
@@ -203,6 +211,11 @@ class Pool:
         due = [*self._report_held()]
         if (pause := self._reports.sum_up()) is not None:
             due.append(pause)
+        if self._is_leaving_again:
+            if (pause := self._left_at + LEAVE_PAUSE - self._clock()) > 0:
+                due.append(pause)
+            else:
+                self._leave()
 
         def fault(physical: Physical) -> str | None:
             assert physical.idle_since is not None, "bug: idle, but never given back"
@@ -236,6 +249,26 @@ class Pool:
         """Close every connection: the idle ones now, those in use when they come back. The pool stays usable."""
         generation = self._queue.new_generation()
         self._close_idle(lambda physical: None if physical.generation is generation else "disposed")
+
+    def leave(self, physical: Physical, error: BaseException) -> None:
+        """Close every connection, since the server of this one has lost its role; the address leads to another now, or soon.
+
+        Not again within LEAVE_PAUSE seconds, but then: while the address still leads to the same server, and on an alias of a
+        replica, a write that fails is not to cost all the others their connections each time.
+        """
+        if physical.generation is not self._queue.generation:
+            return  # done already: this one was lent at that moment
+        if self._clock() - self._left_at >= LEAVE_PAUSE:
+            self._reports.left(error)
+            self._leave()
+        elif not self._is_leaving_again:
+            self._is_leaving_again = True
+            housekeeper.submit(housekeeper.wake)  # who will see to it
+
+    def _leave(self) -> None:
+        self._left_at = self._clock()
+        self._is_leaving_again = False
+        self.dispose()
 
     def retire(self, unused_for: float) -> bool:
         """End a pool that has no connection and has not been used for so many seconds; false if it is not like that."""

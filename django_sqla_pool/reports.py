@@ -52,7 +52,7 @@ class Reports:
                 if physical.opened_at <= self._died_at and now < self._died_at + SAME_EVENT:
                     level = logging.DEBUG
                     self._more_dead += 1
-                    housekeeper.submit(_wake)  # who will sum up
+                    housekeeper.submit(housekeeper.wake)  # who will sum up
                 else:
                     level = logging.WARNING
                     self._died_at = now
@@ -83,6 +83,10 @@ class Reports:
     def accepted(self, seconds: float) -> None:
         """Say that the server accepts connections again."""
         log.warning("%s: the server accepts connections again, after %.1f s", self._name, seconds)
+
+    def left(self, error: BaseException) -> None:
+        """Say that the server takes no more writes, or is out of its cluster."""
+        log.warning("%s: the server has lost its role, all connections are closed: %s", self._name, " ".join(str(error).split()))
 
     def held(self, lease: Lease, seconds: float) -> None:
         """Say who holds a connection for longer than LEAK_AFTER."""
@@ -121,7 +125,3 @@ def thread_name(lease: Lease) -> str:
     """Return the name of the thread that a lease was given to."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     return names.get(lease.thread, f"ended, {lease.thread}")
-
-
-def _wake() -> None:
-    """A job for the housekeeper that only ends its sleep."""

@@ -135,6 +135,16 @@ class _Pooled(BaseDatabaseWrapper):
             self.run_and_clear_commit_hooks()
             self.run_commit_hooks_on_set_autocommit_on = False
 
+    def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
+        """Set autocommit as Django does; without a connection, note what the next one will be lent with."""
+        if self.connection is None and self._is_pooled and autocommit == self.settings_dict["AUTOCOMMIT"]:
+            # atomic() does this when it has lost its connection. A checkout would have a request that has failed wait for the
+            # server, and then hide its error behind that of connecting.
+            self.validate_no_atomic_block()
+            self._note_autocommit(autocommit)
+        else:
+            super().set_autocommit(autocommit, *args, **kwargs)
+
     def _unhide(self) -> None:
         attributes = self.__dict__
         for name in _HIDDEN:
@@ -241,8 +251,12 @@ class _Pooled(BaseDatabaseWrapper):
         lease = self._lease
         if lease is not None:
             lease.had_errors = True
-            if lease.physical.driver.is_disconnect(error):
+            driver = lease.physical.driver
+            if driver.is_disconnect(error):
                 lease.end("dead")
+            elif driver.is_demotion(error):
+                lease.end("disposed")
+                lease.pool.leave(lease.physical, error)
 
 
 def is_pooled(wrapper: BaseDatabaseWrapper) -> TypeGuard[_Pooled]:

@@ -6,8 +6,9 @@ import threading
 import time
 
 import pytest
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError, transaction
 
+from tests.support.aliases import more_aliases
 from tests.support.sessions import session_id
 from tests.test_round_trips import make_proxied, proxy  # noqa: F401  (fixtures)
 
@@ -116,6 +117,24 @@ def test_a_connection_that_comes_back_serves_who_waits_for_the_server(make_proxi
     holder.close()
     thread.join(20)
     assert answers == [session]
+
+
+def test_a_transaction_that_has_lost_its_server_fails_at_once(alias, proxy):  # noqa: F811
+    """Django's atomic() would connect again at its end, only to set autocommit."""
+    options = {"sslmode": "disable"} if alias == "default" else {}
+    with more_aliases() as add:
+        wrapper = add("afar", alias, HOST=proxy.host, PORT=proxy.port, OPTIONS=options, POOL_OPTIONS={"CONNECT_RETRY": 30})
+        session = session_id(wrapper)
+        attempts = _count_opens(wrapper)
+        with pytest.raises((OperationalError, InterfaceError), match=r"closed|reset|Lost|gone"), transaction.atomic(using="afar"):
+            session_id(wrapper)
+            proxy.refuse()
+            proxy.cut()
+            session_id(wrapper)
+        assert attempts() == 0
+        proxy.accept()
+        assert session_id(wrapper) != session
+        assert wrapper.get_autocommit()
 
 
 def _count_opens(wrapper):

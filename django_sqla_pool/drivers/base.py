@@ -161,6 +161,10 @@ class Driver(abc.ABC):
     def is_disconnect(self, error: BaseException) -> bool:
         """Tell whether an error means that this connection is lost."""
 
+    @abc.abstractmethod
+    def is_demotion(self, error: BaseException) -> bool:
+        """Tell whether an error means that the server has lost its role: it no longer takes writes, or left its cluster."""
+
     @staticmethod
     @abc.abstractmethod
     def is_refusal(error: BaseException) -> bool:

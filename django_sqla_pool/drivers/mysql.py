@@ -12,6 +12,12 @@ from .native import Native
 
 __all__ = ["MySQLClient", "PyMySQL"]
 
+# ER_OPTION_PREVENTS_STATEMENT, of any option; its text names the option as it is written, in every language.
+_PREVENTED_BY_OPTION = 1290
+# ER_READ_ONLY_MODE. Not 1792: a READ ONLY transaction is the borrower's own.
+_READ_ONLY_MODE = 1836
+# ER_UNKNOWN_COM_ERROR, which Galera uses for "WSREP has not yet prepared node for application use".
+_UNKNOWN_COMMAND = 1047
 _IN_TRANSACTION = 0x0001 | 0x2000  # SERVER_STATUS_IN_TRANS, SERVER_STATUS_IN_TRANS_READONLY
 _AUTOCOMMIT = 0x0002
 _MORE_RESULTS = 0x0008
@@ -87,11 +93,24 @@ class _MySQL(Driver):
     def is_disconnect(self, error: BaseException) -> bool:
         return self.is_closed() or (bool(error.args) and error.args[0] in _MYSQL_DISCONNECTS)
 
+    def is_demotion(self, error: BaseException) -> bool:
+        if not error.args:
+            return False
+        if error.args[0] == _PREVENTED_BY_OPTION:
+            return any(option in str(error) for option in ("read-only", "read_only"))
+        return error.args[0] == _READ_ONLY_MODE or _is_outside_its_cluster(error)
+
     @staticmethod
     def is_refusal(error: BaseException) -> bool:
+        if _is_outside_its_cluster(error):
+            return True
         # PyMySQL says 2003 for a name that does not resolve as well; that will not be better in a moment.
         cause = getattr(error, "original_exception", None)
         return bool(error.args) and error.args[0] in _MYSQL_REFUSALS and not isinstance(cause, socket.gaierror)
+
+
+def _is_outside_its_cluster(error: BaseException) -> bool:
+    return bool(error.args) and error.args[0] == _UNKNOWN_COMMAND and "WSREP" in str(error)
 
 
 class MySQLClient(_MySQL):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import time
 from typing import Any
@@ -33,8 +34,10 @@ _PG_REFUSALS = (
     "no more connections allowed",  # PgBouncer: max_client_conn
     "server login has been failing",  # PgBouncer: its server is away
     "query_wait_timeout",
-    "session is not read-write",  # target_session_attrs, while a standby is being promoted
+    # target_session_attrs, while a standby is being promoted: read-write and primary, and both with libpq before 14.
     "session is read-only",
+    "server is in hot standby mode",
+    "could not make a writable connection",
 )
 _PG_IDLE, _PG_INTRANS, _PG_INERROR = 0, 2, 3
 _PGRES_EMPTY_QUERY = 0
@@ -48,10 +51,18 @@ class _PostgreSQL(Driver):
     def is_disconnect(self, error: BaseException) -> bool:
         if self.is_closed():
             return True
-        # sqlstate: psycopg 3; pgcode: psycopg2. 57P01 to 57P05: ended by an administrator, a crash, a dropped
-        # database or an idle timeout; class 08: connection exceptions.
-        state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
-        return state.startswith(("57P", "08"))
+        # 57P01 to 57P05: ended by an administrator, a crash, a dropped database or an idle timeout; class 08: connection
+        # exceptions.
+        return _sqlstate(error).startswith(("57P", "08"))
+
+    def is_demotion(self, error: BaseException) -> bool:
+        # read_only_sql_transaction. Where nobody asked for a server that takes writes, it may be meant: a replica, or a READ
+        # ONLY transaction.
+        return _sqlstate(error) == "25006" and self.target_session_attrs() in ("read-write", "primary")
+
+    @abc.abstractmethod
+    def target_session_attrs(self) -> str | None:
+        """Return what libpq was told of the server to choose, be it in OPTIONS, in a service file or in the environment."""
 
     @staticmethod
     def is_refusal(error: BaseException) -> bool:
@@ -88,6 +99,11 @@ class _PostgreSQL(Driver):
         with self.connection.cursor() as cursor:
             cursor.execute("DISCARD ALL")
         self.restore_autocommit()
+
+
+def _sqlstate(error: BaseException) -> str:
+    # sqlstate: psycopg 3; pgcode: psycopg2.
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
 
 
 class Psycopg(_PostgreSQL):
@@ -141,6 +157,11 @@ class Psycopg(_PostgreSQL):
     def ping(self, seconds: float) -> None:
         self.ping_by_libpq(self.connection.pgconn, seconds)
 
+    def target_session_attrs(self) -> str | None:
+        values = {option.keyword: option.val for option in self.connection.pgconn.info}
+        value = values.get(b"target_session_attrs")
+        return value.decode() if value else None
+
     def rollback(self) -> None:
         if self.connection.pgconn.transaction_status not in (_PG_INTRANS, _PG_INERROR):
             raise ResetFailed("a statement is still running")
@@ -183,6 +204,9 @@ class Psycopg2(_PostgreSQL):
             cursor.execute("SELECT 1")  # psycopg2 takes the answer to an empty query for an error
         if was is not True:
             self.connection.autocommit = was
+
+    def target_session_attrs(self) -> str | None:
+        return self.connection.info.dsn_parameters.get("target_session_attrs")  # type: ignore[no-any-return]
 
     def rollback(self) -> None:
         if self.connection.get_transaction_status() not in (_PG_INTRANS, _PG_INERROR):
