@@ -115,6 +115,9 @@ class Relay:
             self._listener.listen(512)
             self._selector.register(self._listener, selectors.EVENT_READ, self._admit)
 
+    def lead_to(self, host: str, port: int) -> None:
+        self._server = (host, port)
+
     def stop_listening(self) -> None:
         if self._listener is not None:
             self._selector.unregister(self._listener)

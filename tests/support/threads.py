@@ -29,9 +29,9 @@ def in_thread(name: str, work: Callable[[], Any]) -> Iterator[list[Any]]:
         assert not thread.is_alive()
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait (10 s at most) for what a pool or a server does in its own time."""
-    deadline = time.monotonic() + 10
+def wait_until(condition: Callable[[], object], within: float = 10.0) -> None:
+    """Wait (10 s at most, or as long as is said) for what a pool or a server does in its own time."""
+    deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.002)  # a snapshot has no event

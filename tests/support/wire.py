@@ -99,6 +99,10 @@ class Proxy:
         """Accept new connections again, on the same port."""
         self._call(self._relay.listen)
 
+    def lead_to(self, host: str, port: int) -> None:
+        """Take new connections to another server, as a moved address does. Those that are open go on."""
+        self._call(lambda: self._relay.lead_to(host, port))
+
     def cut(self) -> None:
         """Break every open connection at once, with a reset on both sides."""
         self._call(self._relay.break_all)
