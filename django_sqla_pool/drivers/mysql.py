@@ -94,11 +94,10 @@ class _MySQL(Driver):
         return self.is_closed() or (bool(error.args) and error.args[0] in _MYSQL_DISCONNECTS)
 
     def is_demotion(self, error: BaseException) -> bool:
-        if not error.args:
-            return False
-        if error.args[0] == _PREVENTED_BY_OPTION:
+        number = error.args[0] if error.args else None
+        if number == _PREVENTED_BY_OPTION:
             return any(option in str(error) for option in ("read-only", "read_only"))
-        return error.args[0] == _READ_ONLY_MODE or _is_outside_its_cluster(error)
+        return number == _READ_ONLY_MODE or _is_outside_its_cluster(error)
 
     @staticmethod
     def is_refusal(error: BaseException) -> bool:
