@@ -5,6 +5,7 @@
 # make test                              the newest and the oldest corner of the matrix, on real servers; types, lint, coverage
 # make test ARGS="tests/test_x.py -k y"  a quick run: the newest corner only, these arguments to pytest
 # make matrix                            every environment of setup.cfg's matrix that finds its interpreter
+# make soak ARGS="--minutes 5 --seed 7"  all faults at random, for so long with each pair of drivers; --only mysql for one server
 # make django-suite                      Django's own test suite on our engines and on Django's, compared test by test: hours; quick:
 #                                        ARGS="--quick --django 6.1 --engine postgresql-psycopg", or --modules backends transactions
 # make bench                             the pool beside its peers: tables, ratios and plots; ARGS=--smoke for a look in seconds
@@ -14,7 +15,7 @@
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: demo test matrix django-suite bench lint clean python
+.PHONY: demo test matrix soak django-suite bench lint clean python
 
 demo: python
 	@cd example_project && exec $(PYTHON) -m demo $(ARGS)
@@ -24,6 +25,9 @@ test: python
 
 matrix: python
 	@$(PYTHON) -m tests.matrix all
+
+soak: python
+	@$(PYTHON) -m tests.matrix soak $(ARGS)
 
 django-suite: python
 	@$(PYTHON) -m tests.django_suite $(ARGS)

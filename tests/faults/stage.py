@@ -1,10 +1,10 @@
 """A server of one's own that may be hurt, with a database, an observer and aliases of ``connections`` that lead to it.
 
-    with Stage("default") as stage:
-        stage.add("busy", POOL_SIZE=4)
-        stage.server.restart()
+    with Stage("default") as stage, stage.scene() as scene:
+        scene.add("busy", pool={"POOL_SIZE": 4})
+        scene.server.restart()
 
-Owns: the server and the aliases. It outlives many tests: begin() makes it whole again.
+Owns: the server and the aliases. A stage outlives many tests; each begins with a scene() on a server that is whole.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""python3 -m tests.matrix test [PYTEST ARGUMENTS...] | all | lint: see the Makefile."""
+"""python3 -m tests.matrix test [PYTEST ARGUMENTS...] | all | soak [ARGUMENTS...] | lint: see the Makefile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.servers import ServerError, command
 
 from .session import Session
 
-USAGE = "usage: python3 -m tests.matrix test [PYTEST ARGUMENTS...] | all | lint"
+USAGE = "usage: python3 -m tests.matrix test [PYTEST ARGUMENTS...] | all | soak [ARGUMENTS...] | lint"
 
 
 def main(words: list[str]) -> int:
@@ -22,6 +22,8 @@ def main(words: list[str]) -> int:
                 return Session().quick(arguments)
             case ["all"]:
                 return Session(choose=list).test()
+            case ["soak", *arguments]:
+                return Session().soak(arguments)
             case ["lint"]:
                 return Session().lint()
     except ServerError as error:

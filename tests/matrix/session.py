@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -75,6 +76,16 @@ class Session:
         (WORK / "coverage").mkdir(exist_ok=True)
         with running() as urls:
             return tools.run(environment.name, None, urls, words)
+
+    def soak(self, words: Sequence[str]) -> int:
+        """Run the soak with these words in the newest corner, in each flavour; return the worst status."""
+        chosen = [environment for environment in self.chosen if environment.age == self.usable[-1].age]
+        tools = self._prepare([*map(str, chosen)])
+        statuses = []
+        for environment in chosen:
+            heading(f"{environment}: {tools.versions(environment)}")
+            statuses.append(command.run([str(tools.python(environment)), "-m", "tests.faults.soak", *words], os.environ))
+        return max(statuses)
 
     def lint(self) -> int:
         """Run the linter and the type checker; return the exit status."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from tests.servers import ServerError, command
 
@@ -53,9 +54,11 @@ class Tools:
         """Run the commands of an environment that make() has made; return their status."""
         return self._tox(["run", "--skip-pkg-install", "-qq", "-e", name, "--", *words], on_line, env)
 
+    def python(self, environment: Environment) -> Path:
+        return WORK / "tox" / environment.name / "bin" / "python"
+
     def versions(self, environment: Environment) -> str:
-        python = WORK / "tox" / environment.name / "bin" / "python"
-        return _run([str(python), "-I", "-c", _VERSIONS], f"looking into {environment}").strip()
+        return _run([str(self.python(environment)), "-I", "-c", _VERSIONS], f"looking into {environment}").strip()
 
     def _tox(self, words: list[str], on_line: Callable[[str], None] | None, env: Mapping[str, str] | None = None) -> int:
         tox = [str(self._python), "-m", "tox", "--root", str(ROOT), "--conf", str(ROOT / "setup.cfg"), *words[:1]]

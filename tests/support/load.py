@@ -145,18 +145,22 @@ class Load:
 
     def _odd_sessions(self, rest: float) -> list[str]:
         """Compare the sessions at the server with those that the pools know, after each pool has looked at its own."""
-        known: set[int] = set()
         for pool in self.pools.values():
             # The pool learns at a checkout that an idle connection was killed.
             leases = [pool.checkout() for _ in range(pool.snapshot().idle)]
             for lease in leases:
                 lease.close()
-            known |= {_session_of(physical.driver.connection) for physical in pool._queue.physicals}
         deadline = time.monotonic() + rest
-        while (there := self.ledger.observer.sessions()) != known and time.monotonic() < deadline:
+        while (known := self._known_sessions()) != (there := self.ledger.observer.sessions()):
+            if time.monotonic() > deadline:
+                break
             time.sleep(0.02)  # a server has no event for this
         found = [f"session {session} is at the server, and no pool knows it" for session in sorted(there - known)]
         return found + [f"session {session} is a pool's, and not at the server" for session in sorted(known - there)]
+
+    def _known_sessions(self) -> set[int]:
+        physicals = [physical for pool in self.pools.values() for physical in tuple(pool._queue.physicals)]
+        return {_session_of(physical.driver.connection) for physical in physicals if not physical.driver.is_closed()}
 
     def _sample(self) -> None:
         while not self._stop.wait(0.002):
@@ -175,6 +179,8 @@ class Load:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Let every request come to its end; ``violations()`` names the threads that do not within ``patience``."""
         self._stop.set()
+        if error is not None and not isinstance(error, Exception):
+            return  # somebody wants to have an end: daemons end with the process
         deadline = time.monotonic() + self.patience
         for thread in [*self._threads, self._sampler]:
             thread.join(max(0.0, deadline - time.monotonic()))

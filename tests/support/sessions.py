@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
+from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import load_backend
 
@@ -45,7 +47,8 @@ class Observer:
 
     def kill(self, session: int) -> None:
         """End a session at the server, and wait until it is gone (10 s at most)."""
-        self.query(_KILL[self.wrapper.vendor], [session])
+        with contextlib.suppress(OperationalError):  # MySQL's, if it has ended in the meantime
+            self.query(_KILL[self.wrapper.vendor], [session])
         self.wait_until_gone({session})
 
     def wait_until_gone(self, sessions: set[int], database: str | None = None) -> None:
