@@ -131,7 +131,7 @@ def opened(is_smoke: bool) -> Iterator[Lab]:
         bouncer = None
         try:
             if not is_smoke:
-                packages.provide([servers.PGBOUNCER_NEED])
+                packages.provide([packages.PGBOUNCER])
             bouncer = stack.enter_context(servers.pgbouncer(addresses["postgresql"], 16))
         except (ServerError, KeyError) as error:
             results.note(f"PgBouncer was left out: {error}")

@@ -47,15 +47,21 @@ def _postgresql_packages() -> tuple[str, ...]:
     return ("postgresql", "postgresql-postgis")
 
 
+PGBOUNCER = Need("PgBouncer", lambda: machine.find_program("pgbouncer") is not None, ("pgbouncer",), ("pgbouncer",))
+
+
 def server_needs() -> list[Need]:
     """The servers themselves, less those that the environment names."""
     needs = [
         Need("a PostgreSQL server with PostGIS", lambda: _has(PostgreSQL), _postgresql_packages(), ("postgresql",)),
         Need("a MariaDB server", lambda: _has(MariaDB), ("mariadb-server",), ("mariadb",)),
         Need("time zones", (ZONES / "Europe" / "Paris").exists, ("tzdata",)),
+        PGBOUNCER,
+        Need("openssl", lambda: machine.find_program("openssl") is not None, ("openssl",)),
     ]
     named = [bool(os.environ.get(kind.variable)) for kind in (PostgreSQL, MariaDB)]
-    return [need for need, is_named in zip(needs, [*named, all(named)], strict=True) if not is_named]
+    is_named = [*named, *[all(named)] * (len(needs) - len(named))]
+    return [need for need, without in zip(needs, is_named, strict=True) if not without]
 
 
 def build_needs() -> list[Need]:
