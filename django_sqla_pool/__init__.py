@@ -14,6 +14,7 @@ A map of the package, from the ground up:
     outage            who may try to connect while the server is away
     snapshot          the figures of a pool
     housekeeper       the thread that closes what nobody uses
+    ending            hears of the end of a process
     physical          an open connection
     lease             one checkout
     reports           what a pool says in the log

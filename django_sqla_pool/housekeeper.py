@@ -11,9 +11,10 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 
-__all__ = ["forget", "start", "submit", "wake"]
+__all__ = ["forget", "start", "stop", "submit", "wake"]
 
 log = logging.getLogger("django_sqla_pool")
 
@@ -61,14 +62,19 @@ def forget() -> None:
     _inbox, _lock, _thread, _make_round = queue.SimpleQueue(), threading.Lock(), None, None
 
 
-def _pause() -> None:
-    """Before a fork: stop the thread, so that it is not the reason for Python's warning of forks among threads."""
+def stop() -> None:
+    """Stop the thread, if it has no more to do than _STOP_WITHIN seconds."""
     global _thread
     with _lock:
         thread, _thread = _thread, None
-    if thread is not None and thread is not threading.current_thread():
-        _inbox.put(wake)
-        thread.join(_STOP_WITHIN)
+    if thread is None or thread is threading.current_thread():
+        return
+    _inbox.put(wake)
+    deadline = time.monotonic() + _STOP_WITHIN
+    thread.join(_STOP_WITHIN)
+    # Python's warning of forks counts what the kernel has, and there a thread is for a moment after its join().
+    while os.path.exists(f"/proc/self/task/{thread.native_id}") and time.monotonic() < deadline:
+        time.sleep(0.0002)
 
 
 def _resume() -> None:
@@ -95,4 +101,6 @@ def _guarded(job: Callable[[], float | None] | Job) -> float | None:
     return result if isinstance(result, float) else None
 
 
-os.register_at_fork(before=_pause, after_in_parent=_resume)
+# Before a fork it stops, so that it is not the reason for Python's warning of forks among threads. (CPython 3.13.0 counts
+# when the hooks have run already, and warns all the same.)
+os.register_at_fork(before=stop, after_in_parent=_resume)

@@ -53,7 +53,7 @@ class Owner(Protocol):
         """Whether other threads use the connection as well, and may outlive the borrower."""
 
     def forget_lease(self) -> None:
-        """In a forked child: the leased connection is the parent's, and must not be used or closed here."""
+        """The leased connection is the parent's, in a forked child, or closed, at the end: it must not be used any more."""
 
 
 class Lease:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -292,6 +293,21 @@ class Pool:
             return self._places.acquire(0)
         except Closed:
             return False  # a retired pool has no connection
+
+    def end(self) -> Iterator[Owner]:
+        """At the end of the process: close every connection, and yield the owners of the leases that end so.
+
+        All but those of other threads that still run, as only daemon threads do then: they may be inside the driver.
+        """
+        self.dispose()
+        running = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+        for lease in tuple(self._leases):
+            if lease.thread not in running:
+                owner = lease.owner() if lease.owner is not None else None
+                lease.end("disposed")
+                lease.close()
+                if owner is not None:
+                    yield owner
 
     def abandon(self) -> Iterator[Owner]:
         """In a forked child: make every inherited connection harmless, and yield the owners of the leases.

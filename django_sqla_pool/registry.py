@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import housekeeper, process
+from . import ending, housekeeper, process
 from .options import PoolOptions, parse
 from .pool import Pool
 from .snapshot import Snapshot
@@ -129,6 +129,7 @@ def pool_for(
         _seen[place] = _Seen(settings, copied(settings), pool)
     if is_new:
         housekeeper.start(_make_round)
+        ending.hear_of_it(_at_exit)
     return pool
 
 
@@ -247,7 +248,10 @@ def _leave_parent() -> None:
 
 def _at_exit() -> None:
     notice_fork()
-    dispose()
+    housekeeper.stop()  # it may be closing a connection, and would be cut off in the middle
+    for pool in _all_pools():
+        for owner in pool.end():
+            owner.forget_lease()
 
 
 os.register_at_fork(after_in_child=_leave_parent)

@@ -180,7 +180,7 @@ class _Pooled(BaseDatabaseWrapper):
             lease.close()
 
     def forget_lease(self) -> None:
-        """In a forked child: the connection is the parent's, and was not this process's to use or close."""
+        """The connection is the parent's, in a forked child, or closed, at the end of the process: connect again if need be."""
         self._lease = self.connection = None
         if self.in_atomic_block:
             # As after close() inside atomic(): the transaction is not ours either.
