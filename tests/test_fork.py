@@ -4,48 +4,21 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import faulthandler
 import gc
 import multiprocessing
 import os
-import signal
 import sys
-import traceback
 from contextlib import contextmanager
 
 import pytest
 from django.db import ProgrammingError, connections, transaction
 
 from django_sqla_pool import process, registry, snapshots
+from tests.support.children import in_child
 from tests.support.sessions import session_id
 
 # Python warns of a fork in a process with several threads: the pool must not be the reason.
 pytestmark = pytest.mark.filterwarnings("error::DeprecationWarning")
-
-
-def in_child(function, leave=os._exit, fork=os.fork):
-    """Fork, run a function in the child, and return what it returned (a str), or raise what it raised."""
-    reading, writing = os.pipe()
-    pid = fork()
-    if pid == 0:
-        os.close(reading)
-        # A child that hangs says where, and ends. Not dump_traceback_later(): pytest's own left its thread in the parent.
-        faulthandler.register(signal.SIGALRM, file=writing, chain=True)
-        signal.alarm(60)
-        try:
-            answer = f"ok {function()}"
-        except BaseException:
-            answer = traceback.format_exc()
-        os.write(writing, answer.encode())
-        os.close(writing)
-        leave(0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        answer = pipe.read()
-    _, status = os.waitpid(pid, 0)
-    assert answer.startswith("ok "), answer
-    assert status == 0
-    return answer[3:]
 
 
 @contextmanager
