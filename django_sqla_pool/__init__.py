@@ -19,6 +19,7 @@ A map of the package, from the ground up:
     lease             one checkout
     reports           what a pool says in the log
     connection_queue  SQLAlchemy's QueuePool, which holds the idle connections
+    verifier          which connections may be lent
     pool              lends them
     process           whether it is a child of a fork
     registry          the pools of this process

@@ -15,24 +15,19 @@ from collections.abc import Callable, Iterator
 
 from . import housekeeper
 from .connection_queue import ConnectionQueue
-from .drivers import Liveness, NoAnswer
 from .errors import PoolTimeout
 from .lease import Lease, Owner
 from .options import PoolOptions
 from .physical import Opener, Physical
-from .reports import Reports, stack_of_borrower, thread_name
+from .reports import Reports, stack_of_borrower
 from .semaphore import Closed, FairSemaphore
 from .snapshot import Counters, Snapshot
+from .verifier import Verifier
 
 __all__ = ["Pool"]
 
 log = logging.getLogger("django_sqla_pool")
 
-# Seconds for the answer to a ping. A round trip around the world takes 0.3 s, and TCP sends a lost packet again after 0.2 to
-# 1 s (RFC 6298): within 2 s an answer comes even if some packets are lost. HikariCP's validation timeout is 5 s.
-ANSWER_WITHIN = 2.0
-# And for one whose checkout has no more time: less would take distant servers for dead.
-ANSWER_WITHIN_AT_LEAST = 0.5
 # 1 s: so often, at most, are all connections closed while the address still leads to a server that has lost its role; and for so
 # long, at most, can one of them be lent after the address has moved.
 LEAVE_PAUSE = 1.0
@@ -54,14 +49,13 @@ class Pool:
         self._places = FairSemaphore(options.limit)
         self._counters = Counters()
         self._reports = Reports(name, clock)
+        self._verifier = Verifier(name, options, clock)
         self._queue = ConnectionQueue(opener, options, self._counters, self._reports, clock)
         # Changed by single atomic operations only.
         self._leases: set[Lease] = set()
         self._used_at = clock()  # when a connection last came back
         self._left_at = float("-inf")  # when all connections were closed, since their server had lost its role
         self._is_leaving_again = False  # LEAVE_PAUSE seconds later they will be closed once more
-        self._distrusted_at = float("-inf")  # a connection idle since before then is pinged, however fresh
-        self._silent_at = float("-inf")  # a connection idle since before then is closed, and nobody waits for its answer
 
     # ------------------------------------------------------------------------------------------------------- checkout
 
@@ -100,7 +94,7 @@ class Pool:
         while True:
             physical = self._queue.lend(deadline)
             try:
-                reason = self._find_fault(physical, deadline)
+                reason = self._verifier.find_fault(physical, self._queue.generation, deadline)
             except BaseException:
                 self._discard(physical, "dead")
                 raise
@@ -110,44 +104,6 @@ class Pool:
             # A new one that is disposed of before it is lent: nobody is to open one after the other for ever.
             if physical.idle_since is None and self._clock() >= deadline:
                 raise self._timeout_error()
-
-    def _find_fault(self, physical: Physical, deadline: float) -> str | None:
-        """Say why a connection must not be lent, if so."""
-        if physical.generation is not self._queue.generation:
-            return "disposed"
-        if physical.idle_since is None:
-            return None
-        now = self._clock()
-        if now >= physical.expires_at:
-            return "expired"
-        driver = physical.driver
-        if driver.is_answer_due and not self._answers(physical, driver.read_answer, now, deadline):
-            return "dead"
-        if not self.options.pre_ping:
-            return None
-        liveness = driver.probe()
-        if liveness is Liveness.DEAD:
-            self._distrusted_at = now
-            return "dead"
-        is_fresh = now - physical.idle_since < self.options.ping_after and physical.idle_since >= self._distrusted_at
-        if liveness is Liveness.QUIET and is_fresh:
-            return None
-        return None if self._answers(physical, driver.ping, now, deadline) else "dead"
-
-    def _answers(self, physical: Physical, ask: Callable[[float], None], now: float, deadline: float) -> bool:
-        """Tell whether the server answers on an idle connection, within ANSWER_WITHIN seconds."""
-        assert physical.idle_since is not None, "bug: idle, but never given back"
-        if physical.idle_since < self._silent_at:
-            return False  # another one, asked later than this was used, has waited in vain: once is enough
-        try:
-            ask(max(ANSWER_WITHIN_AT_LEAST, min(ANSWER_WITHIN, deadline - now)))
-        except Exception as error:
-            log.debug("%s: a connection does not answer: %s", self.name, error)
-            self._distrusted_at = now
-            if isinstance(error, NoAnswer):
-                self._silent_at = now
-            return False
-        return True
 
     # -------------------------------------------------------------------------------------------------------- checkin
 
@@ -198,7 +154,7 @@ class Pool:
     def _discard(self, physical: Physical, reason: str) -> None:
         """Close a connection that is out of the queue; the caller holds its place."""
         if reason == "dead":
-            self._distrusted_at = self._clock()
+            self._verifier.suspect_all()
         self._queue.close_lent(physical, reason)
         self._reports.closed(physical, reason)
 
@@ -357,16 +313,5 @@ class Pool:
         )
 
     def _timeout_error(self) -> PoolTimeout:
-        figures = self.snapshot()
-        text = (
-            f"{self.name}: no connection became free within {self.options.timeout:g} s "
-            f"(in use {figures.in_use} of {figures.limit}, waiting {figures.waiting}"
-        )
-        advice = "Raise POOL_SIZE or MAX_OVERFLOW, or find what holds connections for so long."
         oldest = min(tuple(self._leases), key=lambda lease: lease.since, default=None)
-        if oldest is not None:
-            text += f", oldest lease out for {self._clock() - oldest.since:.1f} s in thread {thread_name(oldest)!r}"
-        if figures.last_error:
-            text += f", last open failed: {figures.last_error}"
-            advice = "See why the server does not accept connections; a larger pool would not help."
-        return PoolTimeout(f"{text}). {advice}")
+        return self._reports.timeout(self.snapshot(), self.options.timeout, oldest)

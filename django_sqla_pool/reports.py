@@ -1,4 +1,4 @@
-"""What one pool says in the log: one line for an event, not one for each connection that it concerns.
+"""What one pool says: in the log one line for an event, not one for each connection that it concerns; and PoolTimeout.
 
 It owns the sentences, and what has to be remembered so as not to repeat them. It decides nothing.
 """
@@ -14,10 +14,12 @@ from types import CodeType
 from typing import TYPE_CHECKING
 
 from . import housekeeper
+from .errors import PoolTimeout
 
 if TYPE_CHECKING:
     from .lease import Lease
     from .physical import Physical
+    from .snapshot import Snapshot
 
 __all__ = ["Reports", "Stack", "stack_of_borrower", "thread_name"]
 
@@ -98,6 +100,20 @@ class Reports:
             thread_name(lease),
             "".join(traceback.StackSummary.from_list(frames).format()).rstrip(),
         )
+
+    def timeout(self, figures: Snapshot, timeout: float, oldest: Lease | None) -> PoolTimeout:
+        """Return the error of a checkout that waited in vain: this is for who asked, and not for the log."""
+        text = (
+            f"{self._name}: no connection became free within {timeout:g} s "
+            f"(in use {figures.in_use} of {figures.limit}, waiting {figures.waiting}"
+        )
+        advice = "Raise POOL_SIZE or MAX_OVERFLOW, or find what holds connections for so long."
+        if oldest is not None:
+            text += f", oldest lease out for {self._clock() - oldest.since:.1f} s in thread {thread_name(oldest)!r}"
+        if figures.last_error:
+            text += f", last open failed: {figures.last_error}"
+            advice = "See why the server does not accept connections; a larger pool would not help."
+        return PoolTimeout(f"{text}). {advice}")
 
     def returned(self, seconds: float) -> None:
         """Say that a connection which ``held`` was about has come back."""

@@ -9,7 +9,7 @@ import types
 import pytest
 from django.db import connections
 
-from django_sqla_pool import pool, pooled
+from django_sqla_pool import pooled, verifier
 from django_sqla_pool.drivers import Liveness, NoAnswer, driver_class, libpq, mysql, native
 from tests.support.leftovers import MARIADB_UNFINISHED
 from tests.support.sessions import session_id
@@ -202,7 +202,7 @@ class TestMySQLWithoutTheStatusWord:
         assert wrapper.find_pool().snapshot().closed == {"dead": 1}
 
     def test_who_waits_for_the_answer_in_vain_gets_another_connection(self, make_proxied, proxy, monkeypatch):  # noqa: F811
-        monkeypatch.setattr(pool, "ANSWER_WITHIN", 0.2)
+        monkeypatch.setattr(verifier, "ANSWER_WITHIN", 0.2)
         wrapper = make_proxied(PING_AFTER=0)
         session = session_id(wrapper)
         proxy.settled().lose()

@@ -9,8 +9,7 @@ import time
 import pytest
 from django.db import OperationalError, connections
 
-from django_sqla_pool import housekeeper
-from django_sqla_pool import pool as pool_module
+from django_sqla_pool import housekeeper, verifier
 from tests.servers import machine
 from tests.support.sessions import session_id
 from tests.support.threads import in_thread, wait_until
@@ -125,14 +124,14 @@ def assert_nothing_is_lost(pool):
 
 
 def test_a_firewall_that_has_lost_its_table_costs_a_checkout_one_deadline(make_distant, proxy, monkeypatch):
-    monkeypatch.setattr(pool_module, "ANSWER_WITHIN", 1.0)
+    monkeypatch.setattr(verifier, "ANSWER_WITHIN", 1.0)
     wrapper = make_distant(POOL_SIZE=2 * THREADS, MAX_OVERFLOW=0, PING_AFTER=0)
     pool = wrapper.find_pool()
     lend(pool, 2 * THREADS)
     proxy.lose()
     outcomes = at_once(THREADS, request_on(wrapper))
     assert [result for _, result in outcomes if not isinstance(result, int)] == []
-    assert max(seconds for seconds, _ in outcomes) < pool_module.ANSWER_WITHIN + SLACK
+    assert max(seconds for seconds, _ in outcomes) < verifier.ANSWER_WITHIN + SLACK
     lend(pool, 2 * THREADS)
     assert dict(pool.snapshot().closed) == {"dead": 2 * THREADS}
     assert pool.snapshot().opened == 4 * THREADS
@@ -141,7 +140,7 @@ def test_a_firewall_that_has_lost_its_table_costs_a_checkout_one_deadline(make_d
 
 @pytest.mark.parametrize("encryption", ["plain"])
 def test_one_silent_connection_speaks_for_all_that_were_idle(make_distant, proxy, monkeypatch):
-    monkeypatch.setattr(pool_module, "ANSWER_WITHIN", 0.5)
+    monkeypatch.setattr(verifier, "ANSWER_WITHIN", 0.5)
     pool = make_distant(POOL_SIZE=THREADS, MAX_OVERFLOW=0, PING_AFTER=0).find_pool()
     lend(pool, THREADS)
     pings = count_pings(pool._queue.physicals)
@@ -162,12 +161,12 @@ def test_a_checkout_without_time_asks_all_the_same(make_distant, proxy):
     proxy.lose()
     began = time.monotonic()
     assert session_id(wrapper) != session
-    assert time.monotonic() - began < pool_module.ANSWER_WITHIN_AT_LEAST + SLACK
+    assert time.monotonic() - began < verifier.ANSWER_WITHIN_AT_LEAST + SLACK
 
 
 @pytest.mark.parametrize("encryption", ["plain"])
 def test_while_all_is_silent_nobody_is_held_and_afterwards_the_pool_is_whole(make_distant, proxy, alias, monkeypatch):
-    monkeypatch.setattr(pool_module, "ANSWER_WITHIN", 0.5)
+    monkeypatch.setattr(verifier, "ANSWER_WITHIN", 0.5)
     timeout, limit = 2.5, 3
     wrapper = make_distant(POOL_SIZE=limit, MAX_OVERFLOW=0, PING_AFTER=0, TIMEOUT=timeout, CONNECT_RETRY=1)
     pool = wrapper.find_pool()
