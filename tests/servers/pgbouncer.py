@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,11 +24,13 @@ class PgBouncer(Server):
     variable = ""  # none is named by the environment
     scheme = "postgres"
     accounts = ("postgres",)
-    # Both at once, whoever is connected: nothing is kept here. Source: PgBouncer's manual, "Signals".
-    signals = {"fast": signal.SIGQUIT, "immediate": signal.SIGQUIT}
 
     def __init__(self, behind: Mapping[str, Any], settings: Mapping[str, str] | None = None) -> None:
         super().__init__(settings)
+        # The one that ends it at once, whoever is connected: nothing is kept here. SIGQUIT has no handler before 1.23, and is
+        # ignored where a shell has begun us in the background. Source: PgBouncer's change log, 1.23.0.
+        at_once = signal.SIGQUIT if self._release() >= (1, 23) else signal.SIGTERM
+        self.signals = {"fast": at_once, "immediate": at_once}
         self.behind = behind
         self.password = behind["PASSWORD"]
 
@@ -37,6 +40,13 @@ class PgBouncer(Server):
         if pgbouncer is None:
             raise ServerError("PgBouncer is not installed; on Debian: apt-get install pgbouncer")
         return {"pgbouncer": pgbouncer, "psql": PostgreSQL.find_programs()["psql"]}
+
+    def _release(self) -> tuple[int, ...]:
+        said = self.home.run(self.programs["pgbouncer"], "--version")
+        found = re.search(r"PgBouncer (\d+)\.(\d+)", said)
+        if found is None:
+            raise ServerError(f"{self.programs['pgbouncer']} does not say its version: {said!r}")
+        return tuple(map(int, found.groups()))
 
     def create(self) -> None:
         self.data.mkdir()

@@ -32,7 +32,7 @@ class Server:
     variable: ClassVar[str]  # the environment variable that names such a server
     scheme: ClassVar[str]
     accounts: ClassVar[tuple[str, ...]]
-    signals: ClassVar[Mapping[Mode, signal.Signals]]
+    signals: Mapping[Mode, signal.Signals]
 
     user: ClassVar[str] = "tester"
     # Both are there in 1 to 3 s on two idle cores; a machine twenty times slower is still served.
