@@ -20,8 +20,8 @@ Make = Callable[..., Any]
 
 DATABASE = "deployed"
 
-#: What a server writes of a client that is gone without having said so. PostgreSQL does so only at this level, MariaDB from
-#: log_warnings = 3 on; both count as news of an accident.
+#: What a server writes of a client that is gone without having said so. PostgreSQL does so by itself within a transaction only,
+#: and of all at this level; MariaDB of all, from log_warnings = 2 on, its default.
 OUTSPOKEN = {"postgresql": {"log_min_messages": "debug1"}, "mariadb": {"log-warnings": "4"}}
 RUDE = ("unexpected EOF", "could not receive data from client", "SSL error", "Aborted connection")
 
