@@ -24,6 +24,7 @@ class PgBouncer(Server):
     variable = ""  # none is named by the environment
     scheme = "postgres"
     accounts = ("postgres",)
+    greeting = ("SHOW VERSION", "pgbouncer")  # of itself: asking the server behind would leave a connection there
 
     def __init__(self, behind: Mapping[str, Any], settings: Mapping[str, str] | None = None) -> None:
         super().__init__(settings)
