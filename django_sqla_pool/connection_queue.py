@@ -153,6 +153,10 @@ class ConnectionQueue(QueuePool):
             self._counters.count_close(reason)
             self._dec_overflow()
 
+    def has(self, fault: Callable[[Physical], str | None]) -> bool:
+        """Tell whether an idle connection has a fault; asks of each, up to the first that has one."""
+        return any(fault(record.info[_PHYSICAL]) for record in tuple(self._idle.records))
+
     def take(self, fault: Callable[[Physical], str | None]) -> tuple[Physical, str] | None:
         """Take the least recently used idle connection that has a fault out of the queue, without opening any."""
         records = self._idle.records

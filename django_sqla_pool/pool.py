@@ -234,13 +234,13 @@ class Pool:
 
     def _close_idle(self, fault: Callable[[Physical], str | None]) -> None:
         # With a place taken for each one that is being closed, nobody can open another before it is closed. If there
-        # is no place, all connections are in use and none is idle.
-        while self._takes_place():
+        # is no place, all connections are in use and none is idle. No place is taken only to look: it might be the last one,
+        # and somebody who does not wait (TIMEOUT 0) would be refused it.
+        while self._queue.has(fault) and self._takes_place():
             try:
                 found = self._queue.take(fault)
-                if found is None:
-                    return
-                self._discard(*found)
+                if found is not None:
+                    self._discard(*found)
             finally:
                 self._places.release()
 

@@ -18,8 +18,8 @@ from django_sqla_pool.options import PoolOptions, parse, problems
 WHERE = "DATABASES['default']['POOL_OPTIONS']"
 BOUNDS = {field.name.upper(): field.metadata["bounds"] for field in dataclasses.fields(PoolOptions)}
 NUMBERS = [key for key, bounds in BOUNDS.items() if bounds.minimum is not None]
-ALSO = {"MAX_OVERFLOW": -1, "RECYCLE": -1}
-POSITIVE = {"RECYCLE", "IDLE_TIMEOUT"}
+ALSO = {"MAX_OVERFLOW": -1, "RECYCLE": -1, "LEAK_AFTER": -1}
+POSITIVE = {"RECYCLE", "IDLE_TIMEOUT", "LEAK_AFTER"}
 
 # -------------------------------------------------------------------------------------------------------- out of bounds
 
@@ -119,7 +119,7 @@ def test_an_unknown_option_is_refused_with_the_nearest_known_one(key, near):
 def test_an_option_unlike_any_other_is_refused_with_all_there_are(key):
     assert problems({key: 1}) == [
         f"{WHERE}: unknown option {key!r}; the options are POOL_SIZE, MAX_OVERFLOW, TIMEOUT, CONNECT_RETRY, RECYCLE, "
-        "PRE_PING, PING_AFTER, RESET, IDLE_TIMEOUT, USE_LIFO."
+        "PRE_PING, PING_AFTER, RESET, IDLE_TIMEOUT, LEAK_AFTER, USE_LIFO."
     ]
 
 

@@ -8,14 +8,16 @@ Each run compares the columns of its own two drivers. After a change that is mea
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 
 import pytest
-from django.db import Error, connections
+from django.db import DatabaseError, Error, connections
 
 from tests.support import page
 from tests.support.leftovers import LEFTOVERS, ROLE, TABLES, driver_of, sql
 from tests.support.sessions import session_id
+from tests.support.threads import wait_until
 from tests.test_round_trips import make_proxied, measured, one_select, proxy  # noqa: F401  (fixtures)
 
 
@@ -34,14 +36,22 @@ def tables(observer):
     yield
     if engine:
         for _, length, _, data in observer.query("XA RECOVER"):
-            observer.wait_until_gone(observer.sessions())  # until then it is that session's
-            observer.query(f"XA ROLLBACK '{data[:length].decode()}'")
+            wait_until(functools.partial(rolls_back, observer, data[:length].decode()))
         observer.query(f"DROP ROLE IF EXISTS {ROLE}")
     else:
         for (name,) in observer.query("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()"):
             observer.query("ROLLBACK PREPARED %s", [name])
     for name in TABLES:
         observer.query(f"DROP TABLE {name}")
+
+
+def rolls_back(observer, name):
+    """Roll a prepared transaction back; false as long as it is that of a session whose end the server has not noticed."""
+    try:
+        observer.query(f"XA ROLLBACK '{name}'")
+    except DatabaseError:
+        return False
+    return True
 
 
 def outcome(make_wrapper, observer, leftover, **pool_options):

@@ -14,6 +14,7 @@ from django_sqla_pool.drivers import Liveness, NoAnswer
 from django_sqla_pool.options import parse
 from django_sqla_pool.pool import Pool
 from tests.support.sessions import session_id
+from tests.support.threads import in_thread
 
 
 class Clock:
@@ -444,6 +445,21 @@ def test_a_waiter_is_served_when_a_place_comes_free_without_a_connection(make_po
         thread.join(20)
         assert not thread.is_alive()
     assert (len(errors), len(served)) == (1, 1)
+
+
+def test_a_round_of_the_housekeeper_takes_no_place_from_who_does_not_wait(make_pool):
+    pool = make_pool(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0)
+    is_over = threading.Event()
+
+    def rounds():
+        while not is_over.is_set():
+            pool.sweep()
+
+    with in_thread("rounds", rounds) as outcome:
+        for _ in range(2000):
+            pool.checkout().close()
+        is_over.set()
+    assert outcome == [None]
 
 
 def test_every_closing_has_a_reason_in_the_log(make_pool, clock, caplog):
