@@ -77,17 +77,22 @@ def _opened(lab: Lab, server: str, databases: dict[str, str]) -> dict[str, int]:
 
 def _shrink(lab: Lab, server: str) -> None:
     idle_timeout = 0.5 if lab.is_smoke else IDLE_TIMEOUT
-    address = lab.addresses[server]
-    settings: dict[str, Any] = ARMS[OURS].settings(address, SIZE, MORE)
+    # A database of its own: PgBouncer keeps connections to the other one.
+    name = f"{lab.addresses[server]['NAME']}_shrink"
+    settings: dict[str, Any] = ARMS[OURS].settings({**lab.addresses[server], "NAME": name}, SIZE, MORE)
     settings["POOL_OPTIONS"]["IDLE_TIMEOUT"] = idle_timeout
     group = f"{'PostgreSQL' if server == 'postgresql' else 'MariaDB'}, IDLE_TIMEOUT {idle_timeout:g} s, no traffic"
-    with lab.worker(settings) as worker:
-        worker.call("churn", "fill", threads=SIZE + MORE)
-        arguments = {"alias": server, "name": address["NAME"], "most": SIZE, "within": 10 * idle_timeout}
-        took = lab.tried(f"shrinking on {server}", lab.observer.call, "databases", "seconds_until", **arguments)
-        if took is not None:
-            lab.results.add(NAME, group, SHRUNK, "s", OURS, took)
-            lab.results.add(NAME, group, f"{SHRUNK}, less IDLE_TIMEOUT", "s", OURS, took - idle_timeout)
+    lab.observer.call("databases", "create", names=[name])
+    try:
+        with lab.worker(settings) as worker:
+            worker.call("churn", "fill", threads=SIZE + MORE)
+            arguments = {"alias": server, "name": name, "most": SIZE, "within": 10 * idle_timeout}
+            took = lab.tried(f"shrinking on {server}", lab.observer.call, "databases", "seconds_until", **arguments)
+    finally:
+        lab.observer.call("databases", "drop", names=[name])
+    if took is not None:
+        lab.results.add(NAME, group, SHRUNK, "s", OURS, took)
+        lab.results.add(NAME, group, f"{SHRUNK}, less IDLE_TIMEOUT", "s", OURS, took - idle_timeout)
 
 
 def comparisons(results: Results) -> Iterator[Comparison]:
