@@ -93,3 +93,18 @@ def test_every_test_that_the_papers_name_is_there():
     assert len(named) > 16  # one a decision
     for module, test in named:
         assert f"\ndef {test}(" in (ROOT / "tests" / module).read_text(encoding="utf-8"), f"{module}::{test}"
+
+
+# --------------------------------------------------------------------------------------------------------------- figures
+
+
+def test_every_figure_and_page_that_the_papers_show_is_there():
+    shown = 0
+    for path in [ROOT / "README.rst", *(ROOT / "docs").glob("*.rst")]:
+        text = path.read_text(encoding="utf-8")
+        targets = re.findall(r"^\.\. (?:image|figure):: (\S+)$", text, re.MULTILINE)
+        shown += len(targets)
+        targets += [target for target in re.findall(r"<([^<>\s]+\.rst)>`_", text) if "://" not in target]
+        for target in targets:
+            assert (path.parent / target).is_file(), f"{path.name}: {target}"
+    assert shown > 7
