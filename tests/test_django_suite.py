@@ -138,6 +138,12 @@ def test_a_subtest_is_counted_with_its_test():
     assert counts == {"passed": 1, "failed": 1, "skipped": 1}
 
 
+def test_a_stock_run_in_which_tests_are_missing_is_no_measure():
+    ours, stock = run_of(PASSED, 7), run_of({A: ["passed"], C: ["skipped"]})
+    expected = [f"backends: not in the run on the stock engine, which has to be repeated: {B}"]
+    assert compare(ours, stock, [], WHERE) == expected
+
+
 def test_an_exception_needs_a_reason():
     assert known(["# words", "", f"*/* {A} it wants  a new connection"]) == [Known("*/*", A, "it wants  a new connection")]
     with pytest.raises(ServerError, match=r"^exceptions.txt: WHERE TEST REASON is expected, not: \*/\* backends"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,11 +55,11 @@ def compare(
     failing = ours.failed() - (stock.failed() if stock else set())
     lost = fewer(ours, stock) if stock else {test for test in ours.outcomes if ours.skipped(test)} & here
     problems += [f"{test} fails only with ours" if stock else f"{test} fails" for test in sorted(failing - here)]
-    by_module = defaultdict(list)
-    for test in sorted(lost - here):
-        by_module[test.split(".")[0]].append(f"{test} ({'skipped' if ours.skipped(test) else 'missing'})")
-    text = "{}: fewer tests ran than on the stock engine: {}"
-    problems += [text.format(module, ", ".join(tests)) for module, tests in by_module.items()]
+    lines = {test: f"{test} ({'skipped' if ours.skipped(test) else 'missing'})" for test in lost - here}
+    problems += by_module("fewer tests ran than on the stock engine", lines)
+    if stock:
+        unknown = ours.outcomes.keys() - stock.outcomes.keys() - failing
+        problems += by_module("not in the run on the stock engine, which has to be repeated", {test: test for test in unknown})
     problems += [f"{EXCEPTIONS.name}: {test} needs no exception" for test in sorted(here - failing - lost)]
     problems += [f"{module}: no test ran" for module in modules if not any(map(ours.ran, tests_of(ours, module)))]
     return problems
@@ -73,6 +73,14 @@ def fewer(ours: Results, stock: Results) -> set[str]:
         for test in stock.outcomes.keys() - ours.failed() - stock.failed()
         if ours.ran(test) < stock.ran(test) or ours.skipped(test) > stock.skipped(test)
     }
+
+
+def by_module(text: str, lines: Mapping[str, str]) -> list[str]:
+    """One sentence for each module of Django's suite, with what is to be said of its tests."""
+    found = defaultdict(list)
+    for test in sorted(lines):
+        found[test.split(".")[0]].append(lines[test])
+    return [f"{module}: {text}: {', '.join(said)}" for module, said in found.items()]
 
 
 def tests_of(results: Results, module: str) -> list[str]:

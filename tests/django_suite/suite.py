@@ -21,6 +21,8 @@ from .results import Results
 
 INSIDE = Path(__file__).parent / "inside"
 
+OPTIONS = ("--settings=django_suite_settings", "--parallel=2", "--noinput")
+
 #: Variables that would make the runs of two people differ, or have somebody else's tools look in.
 _FOREIGN = ("COVERAGE_", "DJANGO_", "LANG", "LC_", "MYSQL_", "PG", "PYTEST_", "PYTHON", "TEST_")
 
@@ -59,7 +61,7 @@ class Suite:
     def _file(self, kind: str) -> Path:
         """Where the results are: a name for each combination of versions, of the runner and of the modules."""
         versions = {name: version for name, version in self.versions.items() if name != "django-sqla-pool"}
-        runner = [path.read_text(encoding="utf-8") for path in sorted(INSIDE.glob("*.py"))]
+        runner = [path.read_text(encoding="utf-8") for path in (*sorted(INSIDE.glob("*.py")), Path(__file__))]
         key = json.dumps([versions, self.server_version, runner, list(self.modules)])
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
         return WORK / kind / f"{self.engine.name}-{self.versions['Django']}-{digest}.jsonl"
@@ -77,7 +79,8 @@ class Suite:
             "DJANGO_SUITE_DATABASES": json.dumps(databases),
             "DJANGO_SUITE_RESULTS": str(path),
         }
-        words = [*without_override(), str(self.python), str(tests / "runtests.py"), "--settings=django_suite_settings"]
+        # In its own folder: some tests write where they are, and a folder there that is called as a module hides that module.
+        words = ["env", f"--chdir={tests}", *without_override(), str(self.python), "runtests.py"]
         log = path.with_suffix(".log")
         print(f"{engine}, Django {self.versions['Django']}: what it says is in {log}", flush=True)
         with log.open("w", encoding="utf-8") as file:
@@ -86,7 +89,7 @@ class Suite:
                 file.write(line.replace(password, "***") if password else line)
                 file.flush()
 
-            status = command.run([*words, "--parallel=2", "--noinput", *self.modules], env, keep)
+            status = command.run([*words, *OPTIONS, *self.modules], env, keep)
         results = Results.load(path)
         # Failures are the comparison's business; all else, as a test database that could not be dropped, is nobody else's.
         if not results.is_complete or status not in (0, 1):
