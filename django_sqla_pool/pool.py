@@ -20,7 +20,7 @@ from .lease import Lease, Owner
 from .options import PoolOptions
 from .physical import Opener, Physical
 from .reports import Reports, stack_of_borrower
-from .semaphore import Closed, FairSemaphore
+from .semaphore import FairSemaphore
 from .snapshot import Counters, Snapshot
 from .verifier import Verifier
 
@@ -236,19 +236,13 @@ class Pool:
         # With a place taken for each one that is being closed, nobody can open another before it is closed. If there
         # is no place, all connections are in use and none is idle. No place is taken only to look: it might be the last one,
         # and somebody who does not wait (TIMEOUT 0) would be refused it.
-        while self._queue.has(fault) and self._takes_place():
+        while self._queue.has(fault) and self._places.acquire(0):
             try:
                 found = self._queue.take(fault)
                 if found is not None:
                     self._discard(*found)
             finally:
                 self._places.release()
-
-    def _takes_place(self) -> bool:
-        try:
-            return self._places.acquire(0)
-        except Closed:
-            return False  # a retired pool has no connection
 
     def end(self) -> Iterator[Owner]:
         """At the end of the process: close every connection, and yield the owners of the leases that end so.

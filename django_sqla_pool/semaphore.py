@@ -61,10 +61,10 @@ class FairSemaphore:
         turn = threading.Lock()
         turn.acquire()
         with self._lock:
-            if self._takes_place_locked():
-                return True
+            if self._is_closed:
+                raise Closed
             self._line.append(turn)
-            self._hand_over_locked()  # what was put back by who did not see us yet
+            self._hand_over_locked()  # what was put back meanwhile, by who did not see us in the line
         try:
             has_turn = turn.acquire(timeout=timeout)
         except BaseException:
@@ -107,11 +107,11 @@ class FairSemaphore:
         if self.limit is None:
             self._taken += 1
             return True
-        if self._line or not self._free:
+        if self._line:
             return False
         try:
             self._free.pop()
-        except IndexError:  # somebody without the lock was faster
+        except IndexError:
             return False
         return True
 

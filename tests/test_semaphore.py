@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from collections import deque
 
 import pytest
 
@@ -174,3 +175,39 @@ def _stack(thread):
     while frame is not None:
         yield frame
         frame = frame.f_back
+
+
+class Late(deque):
+    """What somebody else puts back just after the first look at it."""
+
+    looks = 0
+
+    def pop(self):
+        self.looks += 1
+        if self.looks == 1:
+            raise IndexError
+        return super().pop()
+
+
+def test_a_place_put_back_just_after_the_first_look_is_found_by_who_does_not_wait():
+    semaphore = FairSemaphore(1)
+    semaphore._free = Late(semaphore._free)
+    assert semaphore.acquire(0)
+    assert not semaphore.acquire(0)
+
+
+class Gone(deque):
+    """A line whose last one has been served by a finaliser, in the middle of a hand-over."""
+
+    def popleft(self):
+        self.clear()
+        raise IndexError
+
+
+def test_a_place_that_nobody_waits_for_any_more_stays_free():
+    semaphore = FairSemaphore(1)
+    semaphore.acquire(0)
+    semaphore._line = Gone([threading.Lock()])
+    semaphore.release()
+    assert semaphore.waiting == 0
+    assert semaphore.acquire(0)
