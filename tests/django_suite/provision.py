@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,10 +49,11 @@ def versions(python: Path) -> dict[str, str]:
     return found
 
 
-def source(django: str) -> Path:
-    """Return the folder of Django's source package of exactly this version, fetched by pip if need be.
+def source(django: str, python: Path) -> Path:
+    """Return the folder of Django's source package of exactly this version, fetched by this python's pip if need be.
 
-    The tests are not in the wheel. They must belong to who runs them, whoever packed them.
+    Not by our own python's: one that is too old for a Django is not shown it. The tests are not in the wheel. They must
+    belong to who runs them, whoever packed them.
     """
     folder = WORK / f"django-{django}"
     if folder.exists():
@@ -61,7 +61,7 @@ def source(django: str) -> Path:
     WORK.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=WORK) as work:
         words = ["download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", "Django", "--dest", work]
-        _run(sys.executable, "-m", "pip", *words, f"Django=={django}")
+        _run(str(python), "-m", "pip", *words, f"Django=={django}")
         (package,) = Path(work).glob("*.tar.gz")
         unpacked = Path(work, "unpacked")
         unpacked.mkdir()

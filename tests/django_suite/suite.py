@@ -67,7 +67,7 @@ class Suite:
         return WORK / kind / f"{self.engine.name}-{self.versions['Django']}-{digest}.jsonl"
 
     def _run(self, engine: str, path: Path) -> Results:
-        tests = provision.source(self.versions["Django"]) / "tests"
+        tests = provision.source(self.versions["Django"], self.python) / "tests"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         databases = self.engine.databases(engine, self.url)
