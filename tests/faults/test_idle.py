@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from django_sqla_pool.drivers import Liveness
 from tests.faults.stage import Scene
 from tests.support.load import Load
+from tests.support.threads import wait_until
 from tests.support.wire import Proxy
 
 THREADS = 8
@@ -28,6 +30,11 @@ def fill(scene: Scene, proxy: Proxy | None = None, last_statement: str = "SELECT
     return pool, sessions
 
 
+def wait_until_heard(pool: Any) -> None:
+    """Wait until the end of every connection has come through: a server forgets a session before its socket closes."""
+    wait_until(lambda: all(physical.driver.probe() is not Liveness.QUIET for physical in pool._queue.physicals))
+
+
 def burst(scene: Scene) -> Load:
     """Have all threads come at once, again and again, as fast as they can."""
     with Load("busy", scene.ledger, THREADS, pause=0.0) as load:
@@ -45,6 +52,7 @@ def test_connections_that_end_while_they_are_idle_cost_nobody_a_request(scene: S
         proxy.cut()
     else:
         scene.server.restart("fast" if way == "restart" else "immediate")
+    wait_until_heard(pool)
     load = burst(scene)
     assert load.failures == []
     assert load.violations() == []
@@ -55,6 +63,7 @@ def test_connections_that_end_while_they_are_idle_cost_nobody_a_request(scene: S
 def test_a_servers_own_idle_timeout_costs_nobody_a_request(scene: Scene) -> None:
     pool, before = fill(scene, last_statement=TIME_OUT[scene.stage.alias])
     scene.observer.wait_until_gone(before)
+    wait_until_heard(pool)
     load = burst(scene)
     assert load.failures == []
     assert load.violations() == []
