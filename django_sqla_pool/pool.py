@@ -230,7 +230,12 @@ class Pool:
     def retire(self, unused_for: float) -> bool:
         """End a pool that has no connection and has not been used for so many seconds; false if it is not like that."""
         is_forgotten = not self._queue.physicals and self._clock() - self._used_at >= unused_for
-        return is_forgotten and self._places.close()
+        if not is_forgotten or not self._places.close():
+            return False
+        # Nobody can come in any more; who did between the two looks has left an idle connection.
+        while (found := self._queue.take(lambda _: "idle")) is not None:
+            self._discard(*found)
+        return True
 
     def _close_idle(self, fault: Callable[[Physical], str | None]) -> None:
         # With a place taken for each one that is being closed, nobody can open another before it is closed. If there

@@ -447,6 +447,20 @@ def test_a_waiter_is_served_when_a_place_comes_free_without_a_connection(make_po
     assert (len(errors), len(served)) == (1, 1)
 
 
+def test_a_connection_that_comes_in_while_a_pool_is_retired_is_closed(make_pool, clock, monkeypatch):
+    pool = make_pool()
+    close = pool._places.close
+
+    def close_late():
+        lend(pool, 1)
+        return close()
+
+    monkeypatch.setattr(pool._places, "close", close_late)
+    clock.now += 10
+    assert pool.retire(10)
+    assert figures(pool) == (0, 0, {"idle": 1})
+
+
 def test_a_round_of_the_housekeeper_takes_no_place_from_who_does_not_wait(make_pool):
     pool = make_pool(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0)
     is_over = threading.Event()
