@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import housekeeper
@@ -59,25 +60,12 @@ class Owner(Protocol):
 class Lease:
     """The right to use ``connection``, the driver's own object, until ``close()``. A context manager."""
 
-    __slots__ = (
-        "__weakref__",
-        "_cursor_count",
-        "_cursors",
-        "_named_cursors",
-        "_prune_at",
-        "_siblings",
-        "arrived",
-        "connection",
-        "end_reason",
-        "had_errors",
-        "is_reported",
-        "owner",
-        "physical",
-        "pool",
-        "since",
-        "stack",
-        "thread",
-    )
+    # Class attributes until they are set: most leases end without.
+    stack: Stack | None = None  # how it was taken, if LEAK_AFTER asks for it
+    is_reported = False  # it has been out for longer than that
+    had_errors = False  # a statement failed
+    end_reason: str | None = None  # why the connection is to be closed, not kept
+    _prune_at = 32
 
     def __init__(
         self,
@@ -92,25 +80,20 @@ class Lease:
         self.connection: Any = physical.driver.connection
         # Whoever loses its connection, by being collected or by the end of its thread, gives it back all the same.
         self.owner = None if owner is None else weakref.ref(owner, self._lose_owner)
-        self.thread = threading.get_ident()
+        self.thread = get_ident()
         self._siblings = _here.leases  # changed by single atomic operations only
         # A thread that opens what belongs to another one, as sharing allows, may end: the other goes on.
         if owner is not None and owner._thread_ident == self.thread:
             self._siblings.add(self)
         self.arrived = arrived  # when the checkout began, and
         self.since = since  # when it ended, on the pool's clock
-        self.stack: Stack | None = None  # how it was taken, if LEAK_AFTER asks for it
-        self.is_reported = False  # it has been out for longer than that
-        self.had_errors = False  # a statement failed
-        self.end_reason: str | None = None  # why the connection is to be closed, not kept
         self._cursors: list[weakref.ref[Any]] = []
-        self._named_cursors: list[Any] = []
-        self._cursor_count = 0
-        self._prune_at = 32
+        self.named_cursors: list[Any] = []
 
     def close(self) -> None:
         """Give the connection back. The first call does, the others nothing. Never raises for what the server does."""
-        self.forget_owner()
+        self.owner = None  # forget_owner(), without the call
+        self._siblings.discard(self)
         self.pool.checkin(self)
 
     def forget_owner(self) -> None:
@@ -118,30 +101,21 @@ class Lease:
         self.owner = None  # its callback refers to this lease: a cycle
         self._siblings.discard(self)
 
-    def is_of(self, owner: object) -> bool:
-        """Tell whether this is the lease of that owner."""
-        return self.owner is not None and self.owner() is owner
-
     def end(self, reason: str) -> None:
         """Have the connection closed instead of kept, when it comes back."""
         self.end_reason = self.end_reason or reason
 
-    def add_cursor(self, cursor: Any, is_named: bool) -> None:
-        """Remember a cursor, to close it at the end of the lease.
-
-        A named one is kept alive: it lives at the server as well, and that part does not die with the object.
-        """
-        if is_named:
-            self._named_cursors.append(cursor)
-        else:
-            self._cursors.append(weakref.ref(cursor))
-        self._cursor_count += 1
-        if self._cursor_count >= self._prune_at:
+    def add_cursor(self, cursor: Any) -> None:
+        """Remember a cursor, to close it at the end of the lease."""
+        self._cursors.append(weakref.ref(cursor))
+        if len(self._cursors) >= self._prune_at:
             self._cursors = [reference for reference in self._cursors if reference() is not None]
-            self._named_cursors = [cursor for cursor in self._named_cursors if not cursor.closed]
-            # Twice what is left: so that a loop over a million cursors prunes seldom.
-            self._cursor_count = len(self._cursors) + len(self._named_cursors)
-            self._prune_at = max(32, 2 * self._cursor_count)
+            self._prune_at = max(32, 2 * len(self._cursors))  # twice what is left: a loop over a million cursors prunes seldom
+
+    def add_named_cursor(self, cursor: Any) -> None:
+        """Remember a cursor that lives at the server as well, and keep it alive: that part does not die with the object."""
+        self.named_cursors = [cursor for cursor in self.named_cursors if not cursor.closed]
+        self.named_cursors.append(cursor)
 
     def close_cursors(self) -> None:
         """Close the open cursors that end with the transaction; what they have not read is thrown away."""
@@ -150,18 +124,16 @@ class Lease:
             if cursor is not None:
                 cursor.close()
         self._cursors.clear()
-        if self._named_cursors:
+        if self.named_cursors:
             self.physical.driver.check_free()  # closing them asks the server
-        for cursor in self._named_cursors:
-            if not cursor.withhold and not cursor.closed:
-                cursor.close()
+            for cursor in self.named_cursors:
+                if not cursor.withhold and not cursor.closed:
+                    cursor.close()
 
     def close_held_cursors(self) -> bool:
         """Close the open cursors that outlive a transaction (WITH HOLD); true if there were any."""
-        if not self._named_cursors:
-            return False
-        still_open = [cursor for cursor in self._named_cursors if not cursor.closed]
-        self._named_cursors.clear()
+        still_open = [cursor for cursor in self.named_cursors if not cursor.closed]
+        self.named_cursors.clear()
         for cursor in still_open:
             cursor.close()
         return bool(still_open)

@@ -140,7 +140,7 @@ class Pool:
             lease.close_cursors()
             physical.driver.reset(lease.had_errors)
             # After the rollback: inside a failed transaction they can't be closed.
-            if lease.close_held_cursors():
+            if lease.named_cursors and lease.close_held_cursors():
                 physical.driver.reset(False)  # CLOSE has begun a transaction, if autocommit is off
             if self.options.reset == "session":
                 self.opener.restore(physical.driver)

@@ -17,9 +17,10 @@ from .options import PoolOptions, parse
 from .pool import Pool
 from .snapshot import Snapshot
 
-__all__ = ["PoolKey", "dispose", "dispose_database", "pool_for", "snapshots"]
+__all__ = ["PoolKey", "dispose", "dispose_database", "known_pool", "pool_for", "snapshots"]
 
 Settings = dict[str, Any]
+TimeZone = tuple[bool, str | None]  # whether USE_TZ is on, and the name of the connection's time zone
 
 # Settings of an alias that say nothing of its connections, or have a place of their own in the key. Any other may be one
 # that an engine of a third party reads while it connects.
@@ -57,13 +58,13 @@ class PoolKey:
     user: str
     password: str = dataclasses.field(repr=False)
     autocommit: bool
-    time_zone: tuple[bool, str | None]
+    time_zone: TimeZone
     options: object = dataclasses.field(repr=False)  # OPTIONS and all else; may hold a password as well
     pool_options: PoolOptions
 
     @classmethod
-    def of(cls, wrapper_class: type, settings: Settings, time_zone: tuple[bool, str | None], alias: str) -> PoolKey:
-        """Make the key of an alias' settings. ``time_zone``: USE_TZ and the name of the connection's time zone.
+    def of(cls, wrapper_class: type, settings: Settings, time_zone: TimeZone, alias: str) -> PoolKey:
+        """Make the key of an alias' settings.
 
         Raises: ImproperlyConfigured - something is wrong with POOL_OPTIONS; it names the alias.
         """
@@ -85,13 +86,16 @@ class _Seen:
 
     settings: Settings  # the dict itself: keeps its id from being given to another
     copy: Settings
+    wrapper_class: type
+    time_zone: TimeZone
     pool: Pool
 
 
-# _lock guards _pools; nothing waits under it. _seen is a cache of it: read and written by single operations.
+# _lock guards _pools; nothing waits under it. _seen is a cache of it, by the id of the settings: read and written by single
+# operations.
 _lock = threading.Lock()
 _pools: dict[PoolKey, Pool] = {}
-_seen: dict[tuple[int, type, tuple[bool, str | None]], _Seen] = {}
+_seen: dict[int, _Seen] = {}
 _MOST_SEEN = 1000  # settings dicts of copied wrappers come and go; a cache that is thrown away costs 10 µs a lookup
 
 # A password that changes and a tenant that comes once leave a pool behind. An hour: a quiet night on a small site is
@@ -102,22 +106,29 @@ _SHORTEST_PAUSE = 0.05
 _abandoned: list[Pool] = []  # the parent's pools, in a forked child: kept, for collecting a connection would close it
 
 
-def pool_for(
-    wrapper_class: type,
-    settings: Settings,
-    time_zone: tuple[bool, str | None],
-    alias: str,
-    make: Callable[[PoolOptions], Pool],
-) -> Pool:
-    """Return the pool of these settings; ``make`` makes it if there is none.
+def known_pool(wrapper_class: type, settings: Settings, time_zone: TimeZone) -> Pool | None:
+    """Return the pool of these settings, if they are those of the last look at this dict; None if ``pool_for`` must be asked.
 
     Compares all settings at each call: one that is changed in place leads to another pool at once.
     """
-    notice_fork()
-    place = (id(settings), wrapper_class, time_zone)
-    seen = _seen.get(place)
-    if seen is not None and seen.settings is settings and seen.copy == settings:
+    if not process.mark[0]:
+        notice_fork()
+    seen = _seen.get(id(settings))
+    if (
+        seen is not None
+        and seen.settings is settings
+        and seen.wrapper_class is wrapper_class
+        and seen.time_zone == time_zone
+        and seen.copy == settings
+    ):
         return seen.pool
+    return None
+
+
+def pool_for(
+    wrapper_class: type, settings: Settings, time_zone: TimeZone, alias: str, make: Callable[[PoolOptions], Pool]
+) -> Pool:
+    """Return the pool of these settings; ``make`` makes it if there is none."""
     key = PoolKey.of(wrapper_class, settings, time_zone, alias)
     with _lock:
         pool = _pools.get(key)
@@ -126,7 +137,7 @@ def pool_for(
             pool = _pools[key] = make(key.pool_options)
         if len(_seen) >= _MOST_SEEN:
             _seen.clear()
-        _seen[place] = _Seen(settings, copied(settings), pool)
+        _seen[id(settings)] = _Seen(settings, copied(settings), wrapper_class, time_zone, pool)
     if is_new:
         housekeeper.start(_make_round)
         ending.hear_of_it(_at_exit)

@@ -17,7 +17,7 @@ from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 from django.db.utils import DatabaseErrorWrapper, Error
 from django.utils.functional import cached_property
 
-from . import registry
+from . import process, registry
 from .creation import pooled_creation
 from .drivers import driver_class
 from .lease import Lease
@@ -59,10 +59,6 @@ def pooled(base: Wrapper) -> Wrapper:
     return type("DatabaseWrapper", (mixin, base), namespace)  # type: ignore[return-value]
 
 
-# The methods of Django's connect() in which an engine opens and sets up a connection.
-_HIDDEN = ("get_connection_params", "get_new_connection", "set_autocommit", "init_connection_state")
-
-
 class _Pooled(BaseDatabaseWrapper):
     """What a pooled wrapper does otherwise than the one it is made from."""
 
@@ -74,6 +70,7 @@ class _Pooled(BaseDatabaseWrapper):
 
     _lease: Lease | None = None
     _is_pooled = False  # until __init__ is through: an engine may query in there
+    _uses_tz: bool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -81,13 +78,24 @@ class _Pooled(BaseDatabaseWrapper):
 
     def find_pool(self) -> Pool | None:
         """Return the pool for the settings as they are now; None if this wrapper connects by itself."""
-        settings = self.settings_dict
-        if not self._is_pooled or settings["NAME"] is None:
+        if not self._is_pooled:
+            return None
+        settings, name = self.settings_dict, self.timezone_name
+        time_zone = (self._uses_tz, name)
+        pool = registry.known_pool(type(self), settings, time_zone)
+        if pool is not None:
+            return pool
+        if settings["NAME"] is None:
             return None
         if self.vendor == "postgresql" and settings["OPTIONS"].get("pool"):
             return None  # Django's own pool: it was asked for by name
-        time_zone = (django_settings.USE_TZ, self.timezone_name)
         return registry.pool_for(type(self), settings, time_zone, self.alias, self._make_pool)
+
+    @cached_property
+    def timezone_name(self) -> str:
+        """As Django says; noted beside it is whether USE_TZ is on, since Django has this made anew when either changes."""
+        self._uses_tz = django_settings.USE_TZ  # for each checkout: to ask the settings costs as much as all else in find_pool()
+        return super().timezone_name
 
     def _make_pool(self, options: PoolOptions) -> Pool:
         settings = self.settings_dict
@@ -111,8 +119,8 @@ class _Pooled(BaseDatabaseWrapper):
             super().connect()
             return
         attributes = self.__dict__
-        attributes["get_connection_params"] = _nothing
-        attributes["get_new_connection"] = lambda _: self._check_out(pool)
+        attributes["get_connection_params"] = lambda: pool
+        attributes["get_new_connection"] = self._check_out
         # The pool lends connections with autocommit as the settings want it.
         attributes["set_autocommit"] = self._note_autocommit
         # The last of them before connection_created is sent: its receivers find the wrapper as it is.
@@ -147,8 +155,8 @@ class _Pooled(BaseDatabaseWrapper):
 
     def _unhide(self) -> None:
         attributes = self.__dict__
-        for name in _HIDDEN:
-            attributes.pop(name, None)
+        del attributes["get_connection_params"], attributes["get_new_connection"]
+        del attributes["set_autocommit"], attributes["init_connection_state"]
 
     def _check_out(self, pool: Pool | None) -> Any:
         lease = None
@@ -171,10 +179,11 @@ class _Pooled(BaseDatabaseWrapper):
         self._give_back(None)
 
     def _give_back(self, reason: str | None) -> None:
-        registry.notice_fork()
+        if not process.mark[0]:
+            registry.notice_fork()
         lease, self._lease = self._lease, None
         # A copy.copy() of a wrapper shares its lease, but only the original may end it.
-        if lease is not None and lease.is_of(self):
+        if lease is not None and lease.owner is not None and lease.owner() is self:
             if reason is not None:
                 lease.end(reason)
             lease.close()
@@ -211,12 +220,13 @@ class _Pooled(BaseDatabaseWrapper):
 
     def _prepare_cursor(self, cursor: Any) -> Any:
         # Here, where every cursor passes: engines built on this one make theirs in ways of their own.
-        if self._lease is not None:
-            self._note_cursor(self._lease, cursor)
+        lease = self._lease
+        if lease is not None:
+            if getattr(cursor, "name", None):
+                lease.add_named_cursor(cursor)
+            else:
+                lease.add_cursor(cursor)
         return super()._prepare_cursor(cursor)  # type: ignore[misc]
-
-    def _note_cursor(self, lease: Lease, cursor: Any) -> None:
-        lease.add_cursor(cursor, is_named=bool(getattr(cursor, "name", None)))
 
     def is_usable(self) -> bool:
         if self.connection is None:
@@ -227,21 +237,18 @@ class _Pooled(BaseDatabaseWrapper):
         return is_usable
 
     def close_if_health_check_failed(self) -> None:
-        registry.notice_fork()  # here, since Django calls this before anything that uses the connection
-        lease = self._lease
-        if lease is None:
+        if not process.mark[0]:  # here, since Django calls this before anything that uses the connection
+            registry.notice_fork()
+        if self.connection is not None and self.health_check_enabled and not self.health_check_done:
             super().close_if_health_check_failed()
-        elif self.health_check_enabled and not self.health_check_done:
-            if not self.is_usable():
-                lease.end("dead")
-                self.close()
-            self.health_check_done = True
 
     def close_if_unusable_or_obsolete(self) -> None:
         if self._lease is not None and self.close_at is not None and time.monotonic() >= self.close_at:
-            # It is given back in any case, and verified before it is lent again: Django need not ping it after an error.
-            self.errors_occurred = False
-        super().close_if_unusable_or_obsolete()
+            # It is given back in any case, and verified before it is lent again: Django need not look at its autocommit, nor
+            # ping it after an error.
+            self.close()
+        elif self.connection is not None:
+            super().close_if_unusable_or_obsolete()
 
     @cached_property
     def wrap_database_errors(self) -> DatabaseErrorWrapper:
@@ -265,9 +272,11 @@ def is_pooled(wrapper: BaseDatabaseWrapper) -> TypeGuard[_Pooled]:
 
 
 class _PooledMySQL(_Pooled):
-    def _note_cursor(self, lease: Lease, cursor: Any) -> None:
-        # Django wraps the driver's cursor, and it is the driver's that must not live on.
-        lease.add_cursor(getattr(cursor, "cursor", cursor), is_named=False)
+    def _prepare_cursor(self, cursor: Any) -> Any:
+        if self._lease is not None:
+            # Django wraps the driver's cursor, and it is the driver's that must not live on. None has a name.
+            self._lease.add_cursor(getattr(cursor, "cursor", cursor))
+        return super(_Pooled, self)._prepare_cursor(cursor)  # type: ignore[misc]
 
     @cached_property
     def mysql_server_data(self) -> Any:
@@ -302,7 +311,3 @@ class _ErrorWrapper(DatabaseErrorWrapper):
         if issubclass(exc_type, (self.wrapper.Database.Error, Error)):
             self.wrapper._note_error(exc_value)
         super().__exit__(exc_type, exc_value, traceback)
-
-
-def _nothing(*_: object) -> None:
-    """Stand in for what was done when the pool opened the connection."""

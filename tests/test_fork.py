@@ -230,8 +230,10 @@ def test_the_housekeeper_goes_on_in_the_parent(make_wrapper, observer):
 
 def test_where_the_kernel_can_not_mark_a_process_the_process_id_tells(monkeypatch):
     monkeypatch.setattr(process, "_MADV_WIPEONFORK", 9999)
-    page = process._make_page()
-    assert bytes(page) == b"\0"
-    monkeypatch.setattr(process, "_page", page)
+    mark = process._make_mark()
+    assert bytes(mark) == b"\0"
+    monkeypatch.setattr(process, "mark", mark)
+    process.remember()
+    assert bytes(mark) == b"\0", "a mark that a child would inherit"
     assert not process.has_forked()
     assert in_child(process.has_forked, fork=ctypes.PyDLL(None).fork) == "True"

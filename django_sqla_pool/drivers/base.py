@@ -85,7 +85,11 @@ class Driver(abc.ABC):
             return Liveness.DEAD  # and its descriptor may be another socket's by now
         if _poll(self._pollfd_reference, _ONE, _AT_ONCE) == 0:
             return Liveness.QUIET
-        return Liveness.DEAD if self._pollfd.revents & _CLOSED else Liveness.SUSPICIOUS
+        return Liveness.DEAD if self._pollfd.revents & _CLOSED else self.look_closer()
+
+    def look_closer(self) -> Liveness:
+        """Tell what to think of a connection on which something has arrived."""
+        return Liveness.SUSPICIOUS
 
     def is_readable(self, seconds: float) -> bool:
         """Wait so long, without blocking other threads, until something arrives or the other side closes."""

@@ -144,15 +144,11 @@ class Psycopg(_PostgreSQL):
         if self.connection.lock.locked():
             raise ResetFailed("a generator of psycopg was not read to its end")
 
-    def probe(self) -> Liveness:
-        liveness = super().probe()
-        if liveness is Liveness.SUSPICIOUS:
-            # A notice, a notification or a changed parameter is harmless; what is left after reading tells the rest.
-            with contextlib.suppress(Exception):
-                self.connection.pgconn.consume_input()
-                liveness = super().probe()
-                return liveness if liveness is Liveness.DEAD else Liveness.SUSPICIOUS
-        return liveness
+    def look_closer(self) -> Liveness:
+        # A notice, a notification or a changed parameter is harmless: one ping and it is lent.
+        with contextlib.suppress(Exception):
+            self.connection.pgconn.consume_input()
+        return Liveness.DEAD if self.is_closed() else Liveness.SUSPICIOUS
 
     def ping(self, seconds: float) -> None:
         self.ping_by_libpq(self.connection.pgconn, seconds)
