@@ -15,6 +15,7 @@ A map of the package, from the ground up:
     snapshot          the figures of a pool
     housekeeper       the thread that closes what nobody uses
     ending            hears of the end of a process
+    jobs              hears of the end of what asyncio has a thread do
     physical          an open connection
     lease             one checkout
     reports           what a pool says in the log

@@ -11,6 +11,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import housekeeper
+from .jobs import at_end_of_job, runs_jobs
 
 if TYPE_CHECKING:
     from .physical import Physical
@@ -24,8 +25,16 @@ class _Here(threading.local):
     """What each thread (each greenlet, if they are patched in) has of its own, and loses when it ends."""
 
     def __init__(self) -> None:
-        self.leases: set[Lease] = set()
+        self.leases: set[Lease] = _LeasesOfJobs() if runs_jobs() else set()
         self.will = _Will(self.leases)
+
+
+class _LeasesOfJobs(set["Lease"]):
+    """The leases of a thread that is given one job after the other: each ends with the job in which it began, at the latest."""
+
+    def add(self, lease: Lease) -> None:
+        super().add(lease)
+        at_end_of_job(lease._end_with_job)
 
 
 class _Will:
@@ -52,6 +61,9 @@ class Owner(Protocol):
     @property
     def allow_thread_sharing(self) -> bool:
         """Whether other threads use the connection as well, and may outlive the borrower."""
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        """Do what Django does at the end of a request: give the connection back, if CONN_MAX_AGE does not say to keep it."""
 
     def forget_lease(self) -> None:
         """The leased connection is the parent's, in a forked child, or closed, at the end: it must not be used any more."""
@@ -137,6 +149,11 @@ class Lease:
         for cursor in still_open:
             cursor.close()
         return bool(still_open)
+
+    def _end_with_job(self) -> None:
+        owner = self.owner() if self.owner is not None else None
+        if owner is not None and not owner.allow_thread_sharing:
+            owner.close_if_unusable_or_obsolete()
 
     def _lose_owner(self, _: object) -> None:
         # The garbage collector runs this in any thread, under any lock: nothing may be done here but to pass it on.

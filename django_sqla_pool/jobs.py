@@ -1,0 +1,54 @@
+"""Jobs: what asyncio has a thread of an executor do, and how its end is heard of.
+
+It owns the knowledge of executors. Such a thread lives on from job to job, and Django, which closes at the end of a request what
+the request's own thread has opened, closes nothing there: a few ``sync_to_async(..., thread_sensitive=False)`` would take every
+place.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, thread
+from types import CodeType, FrameType
+from typing import Any
+
+from asgiref.sync import SyncToAsync
+
+__all__ = ["at_end_of_job", "runs_jobs"]
+
+_DEFAULT_EXECUTOR = "asyncio_"  # how asyncio begins the names of its default executor's threads; uvloop does not
+# The functions of concurrent.futures that are on the stack of such a thread; private, and without them nothing is heard.
+_worker: CodeType | None = getattr(getattr(thread, "_worker", None), "__code__", None)
+_run: CodeType | None = getattr(getattr(getattr(thread, "_WorkItem", None), "run", None), "__code__", None)
+
+
+def runs_jobs() -> bool:
+    """Tell whether the calling thread is one of an executor to which asyncio gives one job after the other.
+
+    Not that of a request under ASGI, an executor of its own with one thread: what is opened there is kept until the request ends.
+    """
+    if threading.current_thread().name.startswith(_DEFAULT_EXECUTOR):
+        return True
+    if getattr(SyncToAsync.threadlocal, "main_event_loop", None) is None:
+        return False
+    frame = _find(_worker)
+    executor = frame.f_locals["executor_reference"]() if frame is not None else None
+    return getattr(executor, "_max_workers", 1) > 1
+
+
+def at_end_of_job(call: Callable[[], None]) -> None:
+    """Have something called in this thread when the job that it runs has ended; if it runs none, nothing is done."""
+    frame = _find(_run)
+    future: Future[Any] | None = getattr(frame.f_locals.get("self"), "future", None) if frame is not None else None
+    if future is not None:
+        # Called by whoever sets the result, which is this thread.
+        future.add_done_callback(lambda _: call())
+
+
+def _find(code: CodeType | None) -> FrameType | None:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame
