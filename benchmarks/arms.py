@@ -16,6 +16,7 @@ REAL_POOL = "django-pg-real-pool"
 GEVENT_POOL = "django-db-geventpool"
 PGBOUNCER = "PgBouncer, CONN_MAX_AGE=0"
 QUEUE_POOL = "QueuePool alone"
+FLOOR = "connect() and close() alone"
 
 Settings = dict[str, Any]
 
@@ -87,7 +88,13 @@ ARMS = {
             ("django-db-geventpool", "gevent", "psycopg"),
         ),
         Arm(PGBOUNCER, POSTGRESQL, lambda size, more: {"CONN_MAX_AGE": 0}, behind_pgbouncer=True),
-        # Not a way for Django, but the floor: SQLAlchemy's pool with nothing around it, on Django's connections.
+        # Not for use, but the floor of every pool that Django connects to and closes.
+        Arm(
+            FLOOR,
+            {"postgresql": "benchmarks.measured.floor.postgresql", "mysql": "benchmarks.measured.floor.mysql"},
+            lambda size, more: {"CONN_MAX_AGE": 0},
+        ),
+        # Not a way for Django, but the floor of ours: SQLAlchemy's pool with nothing around it, on Django's connections.
         Arm(QUEUE_POOL, DJANGO, lambda size, more: {"CONN_MAX_AGE": 0}, ("sqlalchemy",)),
     )
 }

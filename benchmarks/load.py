@@ -1,7 +1,8 @@
-"""Sends HTTP requests over keep-alive connections: python -m benchmarks.load PORT PATH CONNECTIONS SECONDS.
+"""Sends HTTP requests over keep-alive connections: python -m benchmarks.load PORT PATH CONNECTIONS WARM_UP SECONDS PID.
 
 One thread and non-blocking sockets, so that it takes little of the machine from the server. Each connection sends its next
-request when the answer to the last one is complete. Prints one JSON object.
+request when the answer to the last one is complete. What comes in the first WARM_UP seconds is not counted: the site has stood
+idle while others had their turn. Prints one JSON object; in it are the CPU seconds of the process PID and of its children.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import time
 
 from benchmarks.figures import percentile
+from benchmarks.processes import cpu_seconds
 
 ANSWER_SECONDS = 20.0
 
@@ -56,13 +58,15 @@ class Client:
         return False
 
 
-def send(port: int, path: str, connections: int, seconds: float) -> dict[str, float]:
-    """Keep ``connections`` requests under way for ``seconds``; latencies are seconds, of good answers only."""
+def send(port: int, path: str, connections: int, warm_up: float, seconds: float, pid: int) -> dict[str, float]:
+    """Keep ``connections`` requests under way for ``seconds`` after a warm-up; latencies are seconds, of good answers only."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     latencies: list[float] = []
     errors = 0
     with selectors.DefaultSelector() as selector:
-        begun = time.monotonic()
+        begun = time.monotonic() + warm_up
+        cpu = 0.0
+        is_warm = False
         for _ in range(connections):
             client = Client(port, request)
             selector.register(client.socket, selectors.EVENT_READ, client)
@@ -72,6 +76,10 @@ def send(port: int, path: str, connections: int, seconds: float) -> dict[str, fl
         while waiting:
             ready = selector.select(ANSWER_SECONDS)
             now = time.monotonic()
+            if not is_warm and now >= begun:
+                is_warm = True
+                cpu, begun, end = cpu_seconds(pid), now, now + seconds
+                latencies.clear()
             for key, _ in ready:
                 client = key.data
                 is_good = client.receive()
@@ -95,9 +103,11 @@ def send(port: int, path: str, connections: int, seconds: float) -> dict[str, fl
                 errors += waiting
                 break
         took = time.monotonic() - begun
+        cpu = cpu_seconds(pid) - cpu
     return {
         "requests": len(latencies),
         "errors": errors,
+        "cpu": cpu,
         "per_second": len(latencies) / took,
         "p50": percentile(latencies, 0.5),
         "p99": percentile(latencies, 0.99),
@@ -105,4 +115,5 @@ def send(port: int, path: str, connections: int, seconds: float) -> dict[str, fl
 
 
 if __name__ == "__main__":
-    print(json.dumps(send(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))))
+    port, path, connections, warm_up, seconds, pid = sys.argv[1:]
+    print(json.dumps(send(int(port), path, int(connections), float(warm_up), float(seconds), int(pid))))

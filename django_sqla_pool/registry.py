@@ -114,13 +114,7 @@ def known_pool(wrapper_class: type, settings: Settings, time_zone: TimeZone) -> 
     if not process.mark[0]:
         notice_fork()
     seen = _seen.get(id(settings))
-    if (
-        seen is not None
-        and seen.settings is settings
-        and seen.wrapper_class is wrapper_class
-        and seen.time_zone == time_zone
-        and seen.copy == settings
-    ):
+    if seen is not None and seen.wrapper_class is wrapper_class and seen.time_zone == time_zone and seen.copy == settings:
         return seen.pool
     return None
 

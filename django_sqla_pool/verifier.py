@@ -22,6 +22,8 @@ ANSWER_WITHIN = 2.0
 # And for one whose checkout has no more time: less would take distant servers for dead.
 ANSWER_WITHIN_AT_LEAST = 0.5
 
+_QUIET = Liveness.QUIET  # up to Python 3.10 an enum looks its members up by a function of its own, at each use
+
 
 class Verifier:
     """Looks at connections before they are lent. May be used from any thread: its state is changed by single operations."""
@@ -43,21 +45,19 @@ class Verifier:
             return "disposed"
         if physical.idle_since is None:
             return None
-        now = self._clock()
+        now, idle_since, driver = self._clock(), physical.idle_since, physical.driver
         if now >= physical.expires_at:
             return "expired"
-        driver = physical.driver
         if driver.is_answer_due and not self._answers(physical, driver.read_answer, now, deadline):
             return "dead"
         if not self._options.pre_ping:
             return None
         liveness = driver.probe()
+        if liveness is _QUIET and now - idle_since < self._options.ping_after and idle_since >= self._distrusted_at:
+            return None
         if liveness is Liveness.DEAD:
             self._distrusted_at = now
             return "dead"
-        is_fresh = now - physical.idle_since < self._options.ping_after and physical.idle_since >= self._distrusted_at
-        if liveness is Liveness.QUIET and is_fresh:
-            return None
         return None if self._answers(physical, driver.ping, now, deadline) else "dead"
 
     def _answers(self, physical: Physical, ask: Callable[[float], None], now: float, deadline: float) -> bool:

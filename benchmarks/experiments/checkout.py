@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from ..arms import ARMS, CHECKED_POOL, CLOSED, CONNECTION_POOL, DJANGO_POOL, KEPT, OURS, PGBOUNCER, QUEUE_POOL
+from ..arms import ARMS, CHECKED_POOL, CLOSED, CONNECTION_POOL, DJANGO_POOL, FLOOR, KEPT, OURS, PGBOUNCER, QUEUE_POOL
 from ..figures import Results, Spread, Target
 from ..lab import Lab
 from ..tables import Comparison
@@ -14,7 +14,7 @@ NAME = "checkout"
 TITLE = "A warm checkout and check-in, one thread"
 CPU, ELAPSED, UNIT = "CPU of a pair", "elapsed", "µs"
 
-POOLS = (OURS, QUEUE_POOL, DJANGO_POOL, CHECKED_POOL, CONNECTION_POOL, KEPT)
+POOLS = (OURS, FLOOR, QUEUE_POOL, DJANGO_POOL, CHECKED_POOL, CONNECTION_POOL, KEPT)
 SMOKE = (OURS, QUEUE_POOL, DJANGO_POOL, KEPT)
 CONNECTING = (CLOSED, PGBOUNCER)  # milliseconds, not microseconds: fewer will do
 
