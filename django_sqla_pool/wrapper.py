@@ -239,8 +239,13 @@ class _Pooled(BaseDatabaseWrapper):
     def close_if_health_check_failed(self) -> None:
         if not process.mark[0]:  # here, since Django calls this before anything that uses the connection
             registry.notice_fork()
-        if self.connection is not None and self.health_check_enabled and not self.health_check_done:
-            super().close_if_health_check_failed()
+        if self.connection is None or not self.health_check_enabled or self.health_check_done:
+            return
+        if not self.is_usable():
+            if self._lease is not None:
+                self._lease.end("dead")  # whoever has said that it is not usable: it is not to be lent again
+            self.close()
+        self.health_check_done = True
 
     def close_if_unusable_or_obsolete(self) -> None:
         if self._lease is not None and self.close_at is not None and time.monotonic() >= self.close_at:

@@ -240,6 +240,15 @@ def test_a_health_check_that_fails_replaces_the_connection(make_wrapper, observe
     assert wrapper.find_pool().snapshot().closed == {"dead": 1}
 
 
+def test_a_health_check_of_somebody_elses_is_believed(make_wrapper, monkeypatch):
+    wrapper = make_wrapper(CONN_MAX_AGE=None, CONN_HEALTH_CHECKS=True)
+    session = session_id(wrapper)
+    wrapper.close_if_unusable_or_obsolete()
+    monkeypatch.setattr(wrapper, "is_usable", lambda: False)  # as an engine's own that asks for more, a replica's lag say
+    assert session_id(wrapper) != session
+    assert wrapper.find_pool().snapshot().closed == {"dead": 1}
+
+
 def test_a_health_check_that_succeeds_keeps_the_connection(make_wrapper):
     wrapper = make_wrapper(CONN_MAX_AGE=None, CONN_HEALTH_CHECKS=True)
     session = session_id(wrapper)
