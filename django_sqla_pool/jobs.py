@@ -29,13 +29,16 @@ def runs_jobs() -> bool:
 
     Not that of a request under ASGI, an executor of its own with one thread: what is opened there is kept until the request ends.
     """
+    frame = _find(_worker)
+    if frame is None:
+        return False
+    # Not asked before: for a greenlet, current_thread() would make a thread that never was.
     if threading.current_thread().name.startswith(_DEFAULT_EXECUTOR):
         return True
-    if getattr(SyncToAsync.threadlocal, "main_event_loop", None) is None:
-        return False
-    frame = _find(_worker)
-    executor = frame.f_locals["executor_reference"]() if frame is not None else None
-    return getattr(executor, "_max_workers", 1) > 1
+    reference = frame.f_locals.get("executor_reference")
+    executor = reference() if reference is not None else None
+    is_asgirefs = getattr(SyncToAsync.threadlocal, "main_event_loop", None) is not None
+    return is_asgirefs and getattr(executor, "_max_workers", 1) > 1
 
 
 def at_end_of_job(call: Callable[[], None]) -> None:
