@@ -13,7 +13,7 @@ from django_sqla_pool import pooled, verifier
 from django_sqla_pool.drivers import Liveness, NoAnswer, driver_class, libpq, mysql, native
 from tests.support.leftovers import MARIADB_UNFINISHED
 from tests.support.sessions import session_id
-from tests.support.threads import in_thread
+from tests.support.threads import in_thread, wait_until
 from tests.test_borrowers import execute, outcome, tables  # noqa: F401  (a fixture)
 from tests.test_round_trips import make_proxied, measured, one_select, proxy  # noqa: F401  (fixtures)
 
@@ -36,7 +36,7 @@ def test_the_probe_tells_quiet_from_closed(wrapper, observer):
     driver = wrapper._lease.physical.driver
     assert driver.probe() is Liveness.QUIET
     observer.kill(session)
-    assert driver.probe() in (Liveness.DEAD, Liveness.SUSPICIOUS)
+    wait_until(lambda: driver.probe() is not Liveness.QUIET)  # a server may forget a session before its socket closes
     with pytest.raises(Exception, match=r"terminat|closed|gone|Lost|killed|status"):
         driver.ping(2)
     wrapper._lease.end("dead")

@@ -32,7 +32,8 @@ def fill(scene: Scene, proxy: Proxy | None = None, last_statement: str = "SELECT
 
 def wait_until_heard(pool: Any) -> None:
     """Wait until the end of every connection has come through: a server forgets a session before its socket closes."""
-    wait_until(lambda: all(physical.driver.probe() is not Liveness.QUIET for physical in pool._queue.physicals))
+    # DEAD: the server's last words come before the end, and to look at them takes them off the socket; the checkout would ping.
+    wait_until(lambda: all(physical.driver.probe() is Liveness.DEAD for physical in pool._queue.physicals))
 
 
 def burst(scene: Scene) -> Load:
