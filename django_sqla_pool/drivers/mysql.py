@@ -21,7 +21,6 @@ _UNKNOWN_COMMAND = 1047
 _IN_TRANSACTION = 0x0001 | 0x2000  # SERVER_STATUS_IN_TRANS, SERVER_STATUS_IN_TRANS_READONLY
 _AUTOCOMMIT = 0x0002
 _MORE_RESULTS = 0x0008
-_WORD = _IN_TRANSACTION | _MORE_RESULTS | _AUTOCOMMIT  # what is looked at of it
 # CR_SERVER_GONE_ERROR, CR_SERVER_LOST, CR_COMMANDS_OUT_OF_SYNC, CR_SERVER_LOST_EXTENDED, ER_SERVER_SHUTDOWN,
 # ER_CONNECTION_KILLED, ER_CLIENT_INTERACTION_TIMEOUT, CR_SSL_CONNECTION_ERROR (a lost connection under TLS, to Connector/C), and
 # 0: "(0, '')", the connection was closed already.
@@ -34,10 +33,6 @@ _MYSQL_REFUSALS = frozenset({2002, 2003, 2006, 2013, 2055, 1040, 1203, 1226, 105
 class _MySQL(Driver):
     wrapper_attributes = ("isolation_level", "mysql_server_data")
     facts = ("mysql_server_data",)
-
-    def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
-        super().__init__(connection, autocommit, parameters)
-        self._untouched = _AUTOCOMMIT if autocommit else 0
 
     @abc.abstractmethod
     def status(self) -> int:
@@ -53,7 +48,8 @@ class _MySQL(Driver):
 
     def reset(self, had_errors: bool) -> None:
         # One look at the word tells whether there is anything to undo.
-        if had_errors or self.status() & _WORD != self._untouched:
+        untouched = _AUTOCOMMIT if self.autocommit else 0
+        if had_errors or self.status() & (_IN_TRANSACTION | _MORE_RESULTS | _AUTOCOMMIT) != untouched:
             super().reset(had_errors)
 
     def restore_autocommit(self) -> None:
@@ -132,12 +128,10 @@ class MySQLClient(_MySQL):
         return _AUTOCOMMIT if self.connection.get_autocommit() else 0
 
     def reset(self, had_errors: bool) -> None:
-        if self._has_status and self._native is not None:
+        if self._has_status:
             # errno(): the last statement failed, even if Django never saw it.
-            had_errors = had_errors or bool(self.connection.errno())
-            if had_errors or self._native.status() & _WORD != self._untouched:
-                super().reset(had_errors)
-            if self._native.has_unread_rows():
+            super().reset(had_errors or bool(self.connection.errno()))
+            if self._native is not None and self._native.has_unread_rows():
                 raise ResetFailed("rows are still to be read")
             return
         # MySQL's library shows only the autocommit bit. So ROLLBACK is sent now, which frees the locks now, and its
