@@ -104,8 +104,7 @@ class Lease:
 
     def close(self) -> None:
         """Give the connection back. The first call does, the others nothing. Never raises for what the server does."""
-        self.owner = None  # forget_owner(), without the call
-        self._siblings.discard(self)
+        self.forget_owner()
         self.pool.checkin(self)
 
     def forget_owner(self) -> None:

@@ -59,6 +59,10 @@ def pooled(base: Wrapper) -> Wrapper:
     return type("DatabaseWrapper", (mixin, base), namespace)  # type: ignore[return-value]
 
 
+# The methods of Django's connect() in which an engine opens and sets up a connection. The last one tells whether any is hidden.
+_HIDDEN = ("get_connection_params", "get_new_connection", "set_autocommit", "init_connection_state")
+
+
 class _Pooled(BaseDatabaseWrapper):
     """What a pooled wrapper does otherwise than the one it is made from."""
 
@@ -70,7 +74,7 @@ class _Pooled(BaseDatabaseWrapper):
 
     _lease: Lease | None = None
     _is_pooled = False  # until __init__ is through: an engine may query in there
-    _uses_tz: bool
+    _uses_tz = False  # noted when the name of the time zone is
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -119,13 +123,13 @@ class _Pooled(BaseDatabaseWrapper):
             super().connect()
             return
         attributes = self.__dict__
-        attributes["get_connection_params"] = lambda: pool
-        attributes["get_new_connection"] = self._check_out
-        # The pool lends connections with autocommit as the settings want it.
-        attributes["set_autocommit"] = self._note_autocommit
-        # The last of them before connection_created is sent: its receivers find the wrapper as it is.
-        attributes["init_connection_state"] = self._unhide
         try:
+            # Django calls it last, before connection_created is sent: its receivers find the wrapper as it is.
+            attributes["init_connection_state"] = self._unhide
+            attributes["get_connection_params"] = lambda: pool
+            attributes["get_new_connection"] = self._check_out
+            # The pool lends connections with autocommit as the settings want it.
+            attributes["set_autocommit"] = self._note_autocommit
             super().connect()
         except BaseException:
             # Django would keep a half-prepared connection; the pool wants it back.
@@ -133,7 +137,7 @@ class _Pooled(BaseDatabaseWrapper):
             self._give_back(None)
             raise
         finally:
-            if "init_connection_state" in attributes:
+            if "init_connection_state" in attributes:  # it has failed, or was interrupted
                 self._unhide()
 
     def _note_autocommit(self, autocommit: bool) -> None:
@@ -155,8 +159,8 @@ class _Pooled(BaseDatabaseWrapper):
 
     def _unhide(self) -> None:
         attributes = self.__dict__
-        del attributes["get_connection_params"], attributes["get_new_connection"]
-        del attributes["set_autocommit"], attributes["init_connection_state"]
+        for name in _HIDDEN:
+            attributes.pop(name, None)
 
     def _check_out(self, pool: Pool | None) -> Any:
         lease = None

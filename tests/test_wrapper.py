@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import gc
+import sys
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 from django.db import ProgrammingError, connections, transaction
@@ -13,6 +14,7 @@ from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.signals import connection_created
 
 from django_sqla_pool import housekeeper
+from django_sqla_pool import wrapper as wrapper_module
 from tests.support.sessions import session_id
 
 
@@ -124,6 +126,45 @@ def test_a_receiver_that_fails_costs_no_connection(wrapper):
         connection_created.disconnect(fail)
     figures = wrapper.find_pool().snapshot()
     assert (figures.in_use, figures.opened) == (0, 1)
+
+
+@contextmanager
+def interrupt_at(line):
+    """Raise KeyboardInterrupt before the n-th line of wrapper.py that is executed from now on; yield how many were."""
+    passed = [0]
+
+    def trace(frame, event, _):
+        if frame.f_code.co_filename != wrapper_module.__file__:
+            return None
+        if event == "line":
+            passed[0] += 1
+            if passed[0] == line:
+                raise KeyboardInterrupt
+        return trace
+
+    previous = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield passed
+    finally:
+        sys.settrace(previous)
+
+
+def test_an_interrupt_anywhere_in_connect_leaves_django_and_pool_of_one_mind(wrapper):
+    session_id(wrapper)
+    wrapper.close()
+    attributes = set(vars(wrapper))
+    for line in range(1, 200):
+        with suppress(KeyboardInterrupt), interrupt_at(line) as passed:
+            wrapper.ensure_connection()
+        assert set(vars(wrapper)) == attributes
+        assert (wrapper.connection is None) is (wrapper._lease is None)
+        assert wrapper.find_pool().snapshot().in_use == (wrapper.connection is not None)
+        wrapper.close()
+        if passed[0] < line:
+            break
+    assert 10 < line < 199
+    assert session_id(wrapper)
 
 
 def test_closing_twice_gives_back_once(wrapper):
