@@ -13,12 +13,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 __all__ = ["forget", "start", "stop", "submit", "wake"]
 
 log = logging.getLogger("django_sqla_pool")
 
 Job = Callable[[], object]
+T = TypeVar("T")
 
 # SimpleQueue.put may be called by the garbage collector, in the middle of another put: it takes no Python lock.
 _inbox: queue.SimpleQueue[Job] = queue.SimpleQueue()
@@ -27,6 +29,7 @@ _lock = threading.Lock()
 _thread: threading.Thread | None = None
 _make_round: Callable[[], float | None] | None = None
 
+_PAUSE_AFTER_BUG = 1.0  # seconds until a round that has failed is tried again
 _STOP_WITHIN = 1.0  # seconds: it may be closing a connection; a fork need not wait for that
 
 
@@ -92,13 +95,13 @@ def _work(inbox: queue.SimpleQueue[Job], make_round: Callable[[], float | None])
         _guarded(job)
 
 
-def _guarded(job: Callable[[], float | None] | Job) -> float | None:
+def _guarded(job: Callable[[], T]) -> T | float:
+    # One that fails must not end the thread: the other pools, and all that will be lost from now on, are its as well.
     try:
-        result = job()
+        return job()
     except Exception:
         log.exception("bug: the housekeeper failed at %r", job)
-        return 1.0
-    return result if isinstance(result, float) else None
+        return _PAUSE_AFTER_BUG
 
 
 # Before a fork it stops, so that it is not the reason for Python's warning of forks among threads. (CPython 3.13.0 counts
