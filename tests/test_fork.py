@@ -158,6 +158,18 @@ def test_a_fork_without_pythons_hooks_is_noticed_by_a_wrapper_that_is_connected(
         assert int(in_child_without_hooks(lambda: session_id(wrapper))) != session
 
 
+def test_a_grandchild_without_pythons_hooks_is_noticed_as_well(wrapper, observer):
+    with assert_undisturbed(wrapper, observer) as session:
+
+        def child():
+            mine = session_id(wrapper)
+            theirs = in_child_without_hooks(lambda: session_id(wrapper))
+            assert session_id(wrapper) == mine
+            return f"{mine} {theirs}"
+
+        assert len({session, *map(int, in_child_without_hooks(child).split())}) == 3
+
+
 def test_a_child_without_pythons_hooks_does_not_roll_the_parent_back(wrapper, observer):
     with assert_undisturbed(wrapper, observer), wrapper.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE t (n integer)")
@@ -226,6 +238,11 @@ def test_the_housekeeper_goes_on_in_the_parent(make_wrapper, observer):
     wrapper.close()
     observer.wait_until_gone({session})
     assert wrapper.find_pool().snapshot().closed == {"idle": 1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels have no such mark")
+def test_where_the_kernel_can_mark_a_process_nobody_asks_for_the_process_id():
+    assert (process.mark[0], in_child(lambda: process.mark[0])) == (1, "1")
 
 
 def test_where_the_kernel_can_not_mark_a_process_the_process_id_tells(monkeypatch):

@@ -115,6 +115,19 @@ def test_threads_that_live_on_after_their_jobs(run, is_uvloops, lose, make_wrapp
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(("age", "is_kept"), [(0, False), (None, True)])
+def test_conn_max_age_says_whether_a_jobs_connection_is_kept(age, is_kept, make_wrapper):
+    def job():
+        wrapper = make_wrapper(**POOL, CONN_MAX_AGE=age)
+        session_id(wrapper)
+        return wrapper
+
+    wrapper = asyncio.run(asyncio.to_thread(job))
+    assert (wrapper.connection is not None) is is_kept
+    wrapper.inc_thread_sharing()
+    wrapper.close()
+
+
 def test_requests_that_are_cancelled_in_mid_query(lose, make_wrapper, observer):
     async def request():
         async with ThreadSensitiveContext():
