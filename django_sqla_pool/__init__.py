@@ -26,6 +26,7 @@ A map of the package, from the ground up:
     registry          the pools of this process
     opener            opens a pool's connections by Django's own methods
     creation          what test databases need
+    cursors           look at each statement for one that leaves a cursor open
     wrapper           the factory
     backends          the engines
     checks, apps, management    the Django app: system checks and ``manage.py poolstatus``

@@ -76,6 +76,7 @@ class Lease:
     stack: Stack | None = None  # how it was taken, if LEAK_AFTER asks for it
     is_reported = False  # it has been out for longer than that
     had_errors = False  # a statement failed
+    may_hold_cursors = False  # a statement may have left a cursor open that no object stands for, and that no rollback closes
     end_reason: str | None = None  # why the connection is to be closed, not kept
     _prune_at = 32
 

@@ -144,6 +144,9 @@ class Pool:
                 physical.driver.reset(False)  # CLOSE has begun a transaction, if autocommit is off
             if self.options.reset == "session":
                 self.opener.restore(physical.driver)
+            elif lease.may_hold_cursors:
+                physical.driver.close_held_cursors()
+                physical.driver.reset(False)  # as above
         except Exception as error:
             log.debug("%s: reset failed: %s", self.name, error)
             if physical.driver.is_demotion(error):

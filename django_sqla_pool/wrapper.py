@@ -19,6 +19,7 @@ from django.utils.functional import cached_property
 
 from . import process, registry
 from .creation import pooled_creation
+from .cursors import looking_cursors
 from .drivers import driver_class
 from .lease import Lease
 from .opener import WrapperOpener, is_unpooled, unpooled
@@ -44,7 +45,7 @@ def pooled(base: Wrapper) -> Wrapper:
 
     Raises: TypeError - the engine's driver is none of those that can be pooled.
     """
-    driver_class(base.Database)  # type: ignore[attr-defined]
+    driver = driver_class(base.Database)  # type: ignore[attr-defined]
     mixin = _Pooled
     if hasattr(base, "mysql_server_data"):
         mixin = _PooledMySQL
@@ -55,6 +56,8 @@ def pooled(base: Wrapper) -> Wrapper:
         "__module__": base.__module__,
         "__qualname__": "DatabaseWrapper",
         "creation_class": pooled_creation(base.creation_class),  # type: ignore[arg-type]
+        "_holding_word": driver.holding_word,
+        **looking_cursors(base),
     }
     return type("DatabaseWrapper", (mixin, base), namespace)  # type: ignore[return-value]
 
@@ -71,6 +74,8 @@ class _Pooled(BaseDatabaseWrapper):
     health_check_enabled: bool
     health_check_done: bool
     _thread_ident: int
+
+    _holding_word: str  # the driver's
 
     _lease: Lease | None = None
     _is_pooled = False  # until __init__ is through: an engine may query in there
@@ -231,6 +236,12 @@ class _Pooled(BaseDatabaseWrapper):
             else:
                 lease.add_cursor(cursor)
         return super()._prepare_cursor(cursor)  # type: ignore[misc]
+
+    def _note_statement(self, statement: str) -> None:
+        """Note, for the end of the lease, a statement that may leave a cursor open which outlives its transaction."""
+        lease = self._lease
+        if lease is not None and lease.physical.driver.may_hold(statement):
+            lease.may_hold_cursors = True
 
     def is_usable(self) -> bool:
         if self.connection is None:

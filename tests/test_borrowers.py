@@ -10,10 +10,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+from importlib import import_module
 
 import pytest
 from django.db import DatabaseError, Error, connections
+from django.db.backends.utils import CursorWrapper
 
+from django_sqla_pool import pooled
 from tests.support import page
 from tests.support.leftovers import LEFTOVERS, ROLE, TABLES, driver_of, sql
 from tests.support.sessions import session_id
@@ -171,6 +174,71 @@ def test_what_a_checkin_costs(make_proxied, proxy, alias, left, reset):  # noqa:
     name = f"round trips on {'PostgreSQL' if alias == 'default' else 'MariaDB'}"
     assert_as_on_the_page(name, list(COSTS), left, {(OURS[alias], reset): str(trips)})
     assert wrapper.find_pool().snapshot().opened == 1
+
+
+def debug_cursor(wrapper):
+    wrapper.force_debug_cursor = True
+    return wrapper.cursor()
+
+
+def cursor_of_the_engines_own_kind(wrapper):
+    class Own(CursorWrapper):
+        pass
+
+    class Engine(type(wrapper).__mro__[2]):
+        def make_cursor(self, cursor):
+            return Own(cursor, self)
+
+    wrapper.__class__ = pooled(Engine)
+    cursor = wrapper.cursor()
+    assert isinstance(cursor, Own)
+    return cursor
+
+
+@pytest.mark.parametrize("alias", ["default"])
+@pytest.mark.parametrize("autocommit", [True, False])
+@pytest.mark.parametrize("make_cursor", [lambda wrapper: wrapper.cursor(), debug_cursor, cursor_of_the_engines_own_kind])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "declare c cursor with hold for select 1",
+        "SELECT 1; DECLARE c SCROLL CURSOR\nWith /* out */ Hold FOR SELECT 1",
+        lambda driver_sql: driver_sql.SQL("DECLARE {} CURSOR WITH HOLD FOR SELECT 1").format(driver_sql.Identifier("c")),
+    ],
+)
+def test_a_held_cursor_is_closed_however_it_was_declared(make_wrapper, autocommit, make_cursor, statement):
+    wrapper = make_wrapper(AUTOCOMMIT=autocommit)
+    if callable(statement):
+        statement = statement(import_module(f"{wrapper.Database.__name__}.sql"))
+    with make_cursor(wrapper) as cursor:
+        cursor.execute(statement)
+        cursor.execute("COMMIT")
+        cursor.execute("SELECT name FROM pg_cursors")
+        assert ("c",) in cursor.fetchall()
+        session = session_id(wrapper)
+    wrapper.close()
+    assert session_id(wrapper) == session
+    with wrapper.cursor() as cursor:
+        cursor.execute("SELECT name FROM pg_cursors")
+        assert ("c",) not in cursor.fetchall()
+
+
+@pytest.mark.parametrize("alias", ["default"])
+def test_a_held_cursor_costs_one_round_trip_and_what_only_looks_like_one_none(make_proxied, proxy):  # noqa: F811
+    wrapper = make_proxied()
+    execute(wrapper, 'SELECT 1 AS hold, 2 AS "threshold"', "SELECT 'declared'")
+    assert measured(proxy, wrapper.close) == (0, ())
+    execute(wrapper, "DECLARE c CURSOR WITH HOLD FOR SELECT 1")
+    assert measured(proxy, wrapper.close) == (1, ("CLOSE ALL",))
+
+
+@pytest.mark.parametrize("alias", ["mysql"])
+def test_an_error_handler_in_a_procedure_is_no_open_handler(make_wrapper):
+    wrapper = make_wrapper()
+    session = session_id(wrapper)
+    execute(wrapper, "CREATE OR REPLACE PROCEDURE e() BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN END; END")
+    wrapper.close()
+    assert session_id(wrapper) == session
 
 
 def test_a_cursor_kept_after_close(wrapper):

@@ -6,6 +6,7 @@ import abc
 import copy
 import ctypes
 import enum
+import re
 import select
 from collections import deque
 from collections.abc import Mapping
@@ -62,6 +63,10 @@ class Driver(abc.ABC):
     facts: tuple[str, ...] = ()
     # What a borrower may set on the driver's object, where no reset of the server's session reaches.
     client_state: tuple[str, ...] = ()
+    # A word, in lower case, that every statement has which leaves a cursor open past the end of its transaction; and what else
+    # such a statement has. It may be that of a column, so there are statements that only look like one.
+    holding_word: str
+    holding_pattern: re.Pattern[str]
 
     def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
         self.connection = connection
@@ -127,6 +132,14 @@ class Driver(abc.ABC):
 
         Raises: NoAnswer - it did not come within so many seconds.
         """
+
+    def may_hold(self, statement: str) -> bool:
+        """Tell whether a statement may leave a cursor open that outlives its transaction."""
+        return self.holding_pattern.search(statement) is not None
+
+    @abc.abstractmethod
+    def close_held_cursors(self) -> None:
+        """Close all cursors that outlived their transactions. Only outside a transaction."""
 
     def rollback(self) -> None:
         """Roll back, whoever began the transaction and however."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import re
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +32,8 @@ _MYSQL_REFUSALS = frozenset({2002, 2003, 2006, 2013, 2055, 1040, 1203, 1226, 105
 
 
 class _MySQL(Driver):
+    holding_word = "handler"
+    holding_pattern = re.compile(r"\bHANDLER\b.*\bOPEN\b", re.IGNORECASE | re.DOTALL)
     wrapper_attributes = ("isolation_level", "mysql_server_data")
     facts = ("mysql_server_data",)
 
@@ -51,6 +54,9 @@ class _MySQL(Driver):
         untouched = _AUTOCOMMIT if self.autocommit else 0
         if had_errors or self.status() & (_IN_TRANSACTION | _MORE_RESULTS | _AUTOCOMMIT) != untouched:
             super().reset(had_errors)
+
+    def close_held_cursors(self) -> None:
+        raise ResetFailed("what HANDLER ... OPEN has opened can't be closed by anybody who does not know its name")
 
     def restore_autocommit(self) -> None:
         if bool(self.status() & _AUTOCOMMIT) is not self.autocommit:

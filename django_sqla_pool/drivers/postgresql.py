@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import re
 import time
 from typing import Any
 
@@ -45,6 +46,9 @@ _PSYCOPG2_PREPARED = 5  # psycopg2.extensions.STATUS_PREPARED
 
 
 class _PostgreSQL(Driver):
+    holding_word = "hold"
+    holding_pattern = re.compile(r"\bDECLARE\b.*\bHOLD\b", re.IGNORECASE | re.DOTALL)
+
     def is_closed(self) -> bool:
         return bool(self.connection.closed)
 
@@ -88,6 +92,10 @@ class _PostgreSQL(Driver):
             statuses.append(result.status)
         if statuses != [_PGRES_EMPTY_QUERY]:
             raise ResetFailed(f"ping answered with status {statuses}")
+
+    def close_held_cursors(self) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute("CLOSE ALL")
 
     def restore_autocommit(self) -> None:
         if self.connection.autocommit is not self.autocommit:

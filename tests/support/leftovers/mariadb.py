@@ -111,6 +111,11 @@ MARIADB_UNFINISHED = [
         is_seen=False,
         options=SEVERAL,
     ),
+    Leftover(
+        "``HANDLER`` ... ``OPEN``",
+        sql("HANDLER numbers OPEN AS h"),
+        both(ask("HANDLER h READ FIRST"), _my_unfinished),
+    ),
 ]
 MARIADB_SESSION = [
     Leftover("user variable", sql("SET @x = 7"), ask("SELECT @x")),
@@ -136,7 +141,6 @@ MARIADB_SESSION = [
     Leftover("``GET_LOCK()``", sql("SELECT GET_LOCK('l', 1)"), ask("SELECT IS_USED_LOCK('l') IS NULL")),
     Leftover("``LOCK TABLES``", sql("LOCK TABLES numbers READ"), ask("SELECT count(*) FROM others")),
     Leftover("``PREPARE``", sql("PREPARE p FROM 'SELECT 1'"), ask("EXECUTE p")),
-    Leftover("``HANDLER`` ... ``OPEN``", sql("HANDLER numbers OPEN AS h"), ask("HANDLER h READ FIRST")),
     Leftover("``LAST_INSERT_ID()``", sql("SELECT LAST_INSERT_ID(7)"), ask("SELECT LAST_INSERT_ID()")),
 ]
 

@@ -86,6 +86,7 @@ def _in_a_transaction(leave: Leave) -> Leave:
 
 
 SERIES = "SELECT generate_series(1, 1000)"
+HOLDING = f"DECLARE c CURSOR WITH HOLD FOR {SERIES}"
 POSTGRESQL_UNFINISHED = [
     Leftover("``BEGIN`` by a statement", sql("BEGIN", INSERT), _pg_unfinished),
     Leftover("``BEGIN READ ONLY`` by a statement", sql("BEGIN READ ONLY"), _pg_unfinished),
@@ -102,9 +103,7 @@ POSTGRESQL_UNFINISHED = [
         _pg_unfinished,
     ),
     Leftover("two-phase commit, begun", _in_a_transaction(on_connection(_begun_two_phases)), _pg_unfinished),
-    Leftover(
-        "two-phase commit, prepared", _in_a_transaction(on_connection(_prepared_two_phases)), _committing, is_seen=False
-    ),
+    Leftover("two-phase commit, prepared", _in_a_transaction(on_connection(_prepared_two_phases)), _committing, is_seen=False),
     Leftover(
         "a pipeline",
         {"psycopg 3": on_connection(lambda connection: _entered(connection.pipeline()))},
@@ -133,6 +132,16 @@ POSTGRESQL_UNFINISHED = [
         sql("BEGIN", f"DECLARE c CURSOR FOR {SERIES}"),
         both(ask("SELECT count(*) FROM pg_cursors"), _pg_unfinished),
     ),
+    Leftover(
+        "``DECLARE`` ... ``WITH HOLD`` by a statement",
+        sql(HOLDING),
+        both(ask("SELECT count(*) FROM pg_cursors"), _pg_unfinished),
+    ),
+    Leftover(
+        "the same in a ``DO`` block",
+        sql(f"DO $$ BEGIN EXECUTE '{HOLDING}'; END $$"),
+        both(ask("SELECT count(*) FROM pg_cursors"), _pg_unfinished),
+    ),
 ]
 
 
@@ -143,6 +152,14 @@ def _setting(name: str, value: str, what: str = "") -> Leftover:
 def _run_often(wrapper: Any) -> None:
     for _ in range(7):  # psycopg prepares what was executed five times
         wrapper.connection.execute("SELECT 1 + %s", [1])
+
+
+def _function_that_holds(wrapper: Any) -> None:
+    with wrapper.connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE OR REPLACE FUNCTION holds() RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE '{HOLDING}'; END $$"
+        )
+    sql("SELECT holds()")(wrapper)
 
 
 POSTGRESQL_SESSION = [
@@ -163,9 +180,7 @@ POSTGRESQL_SESSION = [
     _setting("statement_timeout", "'12s'", "statement timeout"),
     _setting("client_encoding", "'LATIN1'"),
     _setting("application_name", "'first'"),
-    Leftover(
-        "a setting of your own", sql("SET my.tenant = '7'"), ask("SELECT coalesce(current_setting('my.tenant', true), '')")
-    ),
+    Leftover("a setting of your own", sql("SET my.tenant = '7'"), ask("SELECT coalesce(current_setting('my.tenant', true), '')")),
     Leftover(
         "temporary table",
         sql("CREATE TEMPORARY TABLE t (n integer)"),
@@ -177,9 +192,7 @@ POSTGRESQL_SESSION = [
         ask("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"),
     ),
     Leftover("``LISTEN``", sql("LISTEN something"), ask("SELECT count(*) FROM pg_listening_channels()")),
-    Leftover(
-        "``PREPARE``", sql("PREPARE p AS SELECT 1"), ask("SELECT count(*) FROM pg_prepared_statements WHERE name = 'p'")
-    ),
+    Leftover("``PREPARE``", sql("PREPARE p AS SELECT 1"), ask("SELECT count(*) FROM pg_prepared_statements WHERE name = 'p'")),
     Leftover(
         "statements prepared by the driver",
         {"psycopg 3": _run_often},
@@ -187,15 +200,11 @@ POSTGRESQL_SESSION = [
         options={"psycopg 3": lambda: {"prepare_threshold": 5, "server_side_binding": True}},
     ),
     Leftover(
-        "``DECLARE`` ... ``WITH HOLD`` by a statement",
-        sql(f"DECLARE c CURSOR WITH HOLD FOR {SERIES}"),
-        ask("SELECT count(*) FROM pg_cursors"),
-    ),
-    Leftover(
         "a ``WITH HOLD`` cursor made on the driver's object",
         half_read(lambda wrapper: wrapper.connection.cursor("raw", withhold=True), SERIES),
         ask("SELECT count(*) FROM pg_cursors"),
     ),
+    Leftover("the same, declared by a function of the server's", _function_that_holds, ask("SELECT count(*) FROM pg_cursors")),
     Leftover("``lastval()``", sql("CREATE TEMPORARY SEQUENCE s", "SELECT nextval('s')"), ask("SELECT lastval()")),
 ]
 
@@ -219,9 +228,7 @@ def _psycopg2_adapter(connection: Any) -> None:
 
 
 def _serializable(connection: Any) -> None:
-    connection.isolation_level = (
-        3 if hasattr(connection, "readonly") else import_module("psycopg").IsolationLevel.SERIALIZABLE
-    )
+    connection.isolation_level = 3 if hasattr(connection, "readonly") else import_module("psycopg").IsolationLevel.SERIALIZABLE
 
 
 def _unread_notification(connection: Any) -> None:
