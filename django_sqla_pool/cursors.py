@@ -18,19 +18,17 @@ __all__ = ["looking_cursors"]
 MakeCursor = Callable[[Any, Any], Any]
 
 
-class _Looking:
-    db: Any  # the DatabaseWrapper, under Django's name
-
-    def _execute(self, sql: Any, params: Any, *details: Any) -> Any:
-        # str(): psycopg's composed statements, and templates, show their text in their representation.
-        if self.db._holding_word in str(sql).lower():
-            self.db._note_statement(str(sql))
-        return super()._execute(sql, params, *details)  # type: ignore[misc]
-
-
 @functools.cache
 def _looking(kind: Any) -> Any:
-    return type(kind.__name__, (_Looking, kind), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+    class LookingCursor(kind):  # type: ignore[misc]
+        # What Django's last two are for is its own business; with names, to pass them on costs half.
+        def _execute(self, sql: Any, params: Any, many: Any = None, context: Any = None) -> Any:
+            # str(): psycopg's composed statements, and templates, show their text in their representation.
+            if self.db._holding_word in str(sql).lower():
+                self.db._note_statement(str(sql))
+            return kind._execute(self, sql, params, many, context)
+
+    return LookingCursor
 
 
 _LookingCursor = _looking(CursorWrapper)
