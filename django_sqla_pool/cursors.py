@@ -23,9 +23,10 @@ def _looking(kind: Any) -> Any:
     class LookingCursor(kind):  # type: ignore[misc]
         # What Django's last two are for is its own business; with names, to pass them on costs half.
         def _execute(self, sql: Any, params: Any, many: Any = None, context: Any = None) -> Any:
-            # str(): psycopg's composed statements, and templates, show their text in their representation.
-            if self.db._holding_word in str(sql).lower():
-                self.db._note_statement(str(sql))
+            # psycopg's composed statements, and templates, show their text in their representation.
+            text = sql if isinstance(sql, str) else repr(sql)
+            if self.db._holding_word in text.lower():
+                self.db._note_statement(text)
             return kind._execute(self, sql, params, many, context)
 
     return LookingCursor

@@ -202,6 +202,7 @@ def cursor_of_the_engines_own_kind(wrapper):
     "statement",
     [
         "declare c cursor with hold for select 1",
+        b"DECLARE c CURSOR WITH HOLD FOR SELECT 1",
         "SELECT 1; DECLARE c SCROLL CURSOR\nWith /* out */ Hold FOR SELECT 1",
         lambda driver_sql: driver_sql.SQL("DECLARE {} CURSOR WITH HOLD FOR SELECT 1").format(driver_sql.Identifier("c")),
     ],
