@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections import deque
+import threading
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -23,29 +24,40 @@ from .snapshot import Counters
 
 __all__ = ["ConnectionQueue"]
 
+_ATTEMPTS = 100  # 0.1 s, to take one that is on its way
 _PHYSICAL = "django_sqla_pool"  # the key of our own entry in SQLAlchemy's info dict of a connection
 
 
 class _Idle(QueueCommon[ConnectionPoolEntry]):
-    """The idle connections: a deque, whose single operations are atomic, without the conditions to wait at."""
+    """The idle connections, in the order in which they came back, without the conditions to wait at.
+
+    The keys of a dict, since one may be asked for by name; each of its operations that is used here is atomic.
+    """
 
     def __init__(self, maxsize: int = 0, use_lifo: bool = False) -> None:
         self.maxsize = maxsize
         self.use_lifo = use_lifo
-        self.records: deque[ConnectionPoolEntry] = deque()
-        self.take = self.records.pop if use_lifo else self.records.popleft
+        self.records: dict[ConnectionPoolEntry, bool] = {}  # true, all of them
 
     def qsize(self) -> int:
         return len(self.records)
 
     def put(self, item: ConnectionPoolEntry, block: bool = True, timeout: float | None = None) -> None:
-        self.records.append(item)
+        self.records[item] = True
 
     def get(self, block: bool = True, timeout: float | None = None) -> ConnectionPoolEntry:
-        try:
-            return self.take()
-        except IndexError:
-            raise Empty from None
+        if self.use_lifo:
+            with contextlib.suppress(KeyError):
+                return self.records.popitem()[0]
+        else:
+            for item in tuple(self.records):
+                if self.take(item):
+                    return item
+        raise Empty
+
+    def take(self, item: ConnectionPoolEntry) -> bool:
+        """Take this one; false if it is not here, since somebody else has taken it."""
+        return self.records.pop(item, False)
 
 
 class ConnectionQueue(QueuePool):
@@ -62,13 +74,17 @@ class ConnectionQueue(QueuePool):
     ) -> None:
         super().__init__(
             self._open,  # type: ignore[arg-type]  # their protocol names the argument
-            pool_size=0,  # no limit here: the pool's places are the limit
+            pool_size=options.limit or 0,  # 0: no limit
+            max_overflow=0,
             use_lifo=options.use_lifo,
             # pool.py resets, pings and recycles: on a monotonic clock, and without a round trip where it can.
             reset_on_return=None,
             recycle=-1,
             pre_ping=False,
         )
+        # Guards how many there are, those being opened included. An RLock: the garbage collector may run in between, and
+        # somebody's finaliser may close a connection.
+        self._overflow_lock = threading.RLock()  # type: ignore[assignment]
         self._idle = cast(_Idle, self._pool)
         self._opener = opener
         self._options = options
@@ -76,6 +92,8 @@ class ConnectionQueue(QueuePool):
         self._reports = reports
         self._clock = clock
         self._outage = Outage(clock)
+        self._pairs_up_to = options.pool_size if options.use_lifo else -1  # open connections
+        self._may_open_own = True  # false while one is being opened, and from a failure until another has been opened
         # Changed by single atomic operations only. A connection is among them from its opening to its closing.
         self.physicals: set[Physical] = set()
         self.generation = object()  # a connection of another one is to be closed instead of lent
@@ -90,35 +108,47 @@ class ConnectionQueue(QueuePool):
         self.generation = generation = object()
         return generation
 
-    def lend(self, deadline: float) -> Physical:
+    def lend(self, deadline: float, preferred: Physical | None = None) -> Physical:
         """Take an idle connection, or open one; while the server is away, go on trying for CONNECT_RETRY seconds.
+
+        ``preferred``: taken before any other; if it is in use, and there are less than POOL_SIZE, another is opened. So busy
+        threads come to have one each, as without a pool. Not while there is overflow, which is to go idle.
 
         Without the proxy that QueuePool's ``connect()`` makes around a connection: it costs more than all the rest of a
         checkout, and what it is for, to give back what a borrower has lost, the pool's own leases do.
 
         Raises: the driver's own error - opening one failed.
         """
-        # What _do_get() below does as well, with four calls less: nearly every checkout finds an idle one.
+        # What _take_or_open() below does as well, with three calls less: nearly every checkout finds an idle one.
         if self._outage.error is None:
-            try:
-                idle = self._idle.take()
-            except IndexError:
-                pass
-            else:
-                return idle.info[_PHYSICAL]  # type: ignore[no-any-return]
+            records = self._idle.records
+            if preferred is not None and (open_count := len(self.physicals)) <= self._pairs_up_to:
+                if records.pop(preferred.record, False):
+                    return preferred
+                if open_count < self._pairs_up_to and self._may_open_own and preferred in self.physicals:
+                    own = self._open_own()
+                    if own is not None:
+                        return own
+            if records and self._options.use_lifo:
+                try:
+                    record, _ = records.popitem()
+                except KeyError:
+                    pass
+                else:
+                    return record.info[_PHYSICAL]  # type: ignore[no-any-return]
         give_up_at: float | None = None
         ticket: Ticket | None = None
         while True:
-            record: ConnectionPoolEntry | None = None
+            found: ConnectionPoolEntry | None = None
             try:
                 error = self._outage.error
                 if error is not None and self._options.connect_retry:
                     if give_up_at is None:
                         give_up_at = min(deadline, self._clock() + self._options.connect_retry)
                     ticket = ticket or self._outage.draw()
-                    record = self._outage.wait_turn(ticket, give_up_at, self._take_idle)
-                if record is None:
-                    record = self._do_get()
+                    found = self._outage.wait_turn(ticket, give_up_at, self._take_idle)
+                if found is None:
+                    found = self._take_or_open()
             except NotTried:
                 assert error is not None
                 raise type(error)(*error.args) from error  # a copy: the original belongs to another thread
@@ -136,11 +166,11 @@ class ConnectionQueue(QueuePool):
             else:
                 if self._outage.error is not None:
                     self._outage.pass_turn(ticket)  # an idle one came in: nothing was tried
-                return record.info[_PHYSICAL]  # type: ignore[no-any-return]
+                return found.info[_PHYSICAL]  # type: ignore[no-any-return]
 
     def put_back(self, physical: Physical) -> None:
         """Put a connection back that ``lend`` returned."""
-        self._idle.records.append(physical.record)  # _idle.put(), without the call
+        self._idle.records[physical.record] = True  # _idle.put(), without the call
         if self._outage.error is not None:
             self._outage.wake()
 
@@ -159,14 +189,11 @@ class ConnectionQueue(QueuePool):
 
     def take(self, fault: Callable[[Physical], str | None]) -> tuple[Physical, str] | None:
         """Take the least recently used idle connection that has a fault out of the queue, without opening any."""
-        records = self._idle.records
-        for record in tuple(records):
+        for record in tuple(self._idle.records):
             physical: Physical = record.info[_PHYSICAL]
             reason = fault(physical)
-            if reason is not None:
-                with contextlib.suppress(ValueError):  # somebody else has taken it in the meantime
-                    records.remove(record)
-                    return physical, reason
+            if reason is not None and self._idle.take(record):
+                return physical, reason
         return None
 
     def _take_idle(self) -> ConnectionPoolEntry | None:
@@ -185,8 +212,42 @@ class ConnectionQueue(QueuePool):
         physical = record.info[_PHYSICAL] = Physical(driver, record, now, expires_at, generation)
         self.physicals.add(physical)
         self._counters.count_open()
+        self._may_open_own = True
         self._end_outage()
         return driver.connection
+
+    def _take_or_open(self) -> ConnectionPoolEntry:
+        # Not QueuePool's own _do_get(), which raises an error of SQLAlchemy's where there are as many as there may be.
+        for attempt in range(_ATTEMPTS):
+            record = self._take_idle()
+            if record is not None:
+                return record
+            if self._inc_overflow():
+                return self._open_counted()
+            # Our caller has a place and no connection, so one is idle; it has come back since we looked.
+            time.sleep(0.001 if attempt else 0)
+        # None has: an interrupt has cost one at the very moment at which it was lent. It is counted, and will not come back.
+        with self._overflow_lock:
+            self._overflow += 1
+        return self._open_counted()
+
+    def _open_counted(self) -> ConnectionPoolEntry:
+        try:
+            return self._create_connection()
+        except BaseException:
+            self._dec_overflow()
+            raise
+
+    def _open_own(self) -> Physical | None:
+        """Open a connection though another may be idle; None if that fails, since the other will do."""
+        if not self._inc_overflow():
+            return None
+        self._may_open_own = False
+        try:
+            return self._open_counted().info[_PHYSICAL]  # type: ignore[no-any-return]
+        except Exception as error:
+            self._reports.shared(error)
+            return None
 
     def _end_outage(self) -> None:
         if self._outage.error is not None and (seconds := self._outage.ended()) is not None:

@@ -59,24 +59,27 @@ class Pool:
 
     # ------------------------------------------------------------------------------------------------------- checkout
 
-    def checkout(self, owner: Owner | None = None) -> Lease:
+    def checkout(self, owner: Owner | None = None, last: Physical | None = None) -> Lease:
         """Lend a live connection.
 
         Waits up to ``options.timeout`` seconds while all are in use, first come, first served. A connection idle for
         more than ``options.ping_after`` seconds is pinged first, and replaced if it does not answer within 2 seconds. ``owner``:
-        when it is garbage-collected, or the calling thread ends, the lease ends.
+        when it is garbage-collected, or the calling thread ends, the lease ends. ``last``: the connection that it had last; it
+        is lent that one again if it is idle and fresh, and none is above ``options.pool_size``.
 
         Returns: a lease; give it back with ``lease.close()``, once, from any thread.
         Raises: PoolTimeout - none became free in time. The driver's own error - opening one failed. Closed - the pool
         has been retired: ask the registry for another.
         """
         arrived = self._clock()
+        if last is not None and arrived - (last.idle_since or 0.0) >= self.options.ping_after:
+            last = None  # it would be pinged, where another one need not be
         deadline = arrived + self.options.timeout
         if not self._places.acquire(self.options.timeout):
             self._counters.count_timeout()
             raise self._timeout_error()
         try:
-            physical = self._take(deadline)
+            physical = self._take(deadline, last)
             try:
                 lease = Lease(self, physical, owner, arrived, self._clock())
                 if self.options.leak_after > 0:
@@ -90,9 +93,9 @@ class Pool:
             raise
         return lease
 
-    def _take(self, deadline: float) -> Physical:
+    def _take(self, deadline: float, last: Physical | None) -> Physical:
         while True:
-            physical = self._queue.lend(deadline)
+            physical = self._queue.lend(deadline, last)
             try:
                 reason = self._verifier.find_fault(physical, self._queue.generation, deadline)
             except BaseException:

@@ -86,6 +86,10 @@ class Reports:
         """Say that the server accepts connections again."""
         log.warning("%s: the server accepts connections again, after %.1f s", self._name, seconds)
 
+    def shared(self, error: BaseException) -> None:
+        """Say that a thread goes on with another one's connection, since none could be opened for it."""
+        log.debug("%s: threads share connections, since no other could be opened: %s", self._name, " ".join(str(error).split()))
+
     def left(self, error: BaseException) -> None:
         """Say that the server takes no more writes, or is out of its cluster."""
         log.warning("%s: the server has lost its role, all connections are closed: %s", self._name, " ".join(str(error).split()))

@@ -24,6 +24,7 @@ from .drivers import driver_class
 from .lease import Lease
 from .opener import WrapperOpener, is_unpooled, unpooled
 from .options import PoolOptions
+from .physical import Physical
 from .pool import Pool
 from .semaphore import Closed
 
@@ -78,6 +79,7 @@ class _Pooled(BaseDatabaseWrapper):
     _holding_word: str  # the driver's
 
     _lease: Lease | None = None
+    _last: Physical | None = None  # the connection of the lease before
     _is_pooled = False  # until __init__ is through: an engine may query in there
     _uses_tz = False  # noted when the name of the time zone is
 
@@ -172,7 +174,7 @@ class _Pooled(BaseDatabaseWrapper):
         while lease is None:
             assert pool is not None
             try:
-                lease = self._lease = pool.checkout(self)
+                lease = self._lease = pool.checkout(self, self._last)
             except Closed:  # retired since we looked it up
                 pool = self.find_pool()
         self.__dict__.update(lease.physical.driver.wrapper_state)
@@ -196,6 +198,7 @@ class _Pooled(BaseDatabaseWrapper):
             if reason is not None:
                 lease.end(reason)
             lease.close()
+            self._last = lease.physical
 
     def forget_lease(self) -> None:
         """The connection is the parent's, in a forked child, or closed, at the end of the process: connect again if need be."""

@@ -108,6 +108,96 @@ def test_the_order_of_lending(make_pool, use_lifo, expected):
         assert lease.connection is connections[expected]
 
 
+def test_who_had_a_connection_is_lent_it_again(make_pool):
+    pool = make_pool(POOL_SIZE=3)
+    leases = [pool.checkout() for _ in range(3)]
+    for lease in leases:
+        lease.close()
+    first = leases[0].physical
+    with pool.checkout(last=first) as one, pool.checkout(last=first) as other:
+        assert one.physical is first
+        assert other.physical is leases[2].physical, "it is in use: the most recently used of the others"
+
+
+@pytest.mark.parametrize(
+    ("options", "idle_for", "expected"),
+    [
+        ({"POOL_SIZE": 2}, 0.0, 2),  # one above POOL_SIZE is to go idle: the most recently used
+        ({"USE_LIFO": False}, 0.0, 0),
+        ({"PING_AFTER": 10}, 10.0, 2),  # it would be pinged
+    ],
+)
+def test_who_had_a_connection_is_lent_another_where_order_or_ping_asks_for_it(make_pool, clock, options, idle_for, expected):
+    pool = make_pool(**{"POOL_SIZE": 3, "PING_AFTER": 60, **options})
+    leases = [pool.checkout() for _ in range(3)]
+    leases[0].close()
+    leases[1].close()
+    clock.now += idle_for
+    leases[2].close()
+    with pool.checkout(last=leases[1].physical) as lease:
+        assert lease.physical is leases[expected].physical
+
+
+def two_idle_and_one_of_them_taken(pool):
+    leases = [pool.checkout() for _ in range(2)]
+    for lease in leases:
+        lease.close()
+    first = leases[0].physical
+    return first, pool.checkout(last=first)
+
+
+def test_whose_connection_is_in_use_has_another_opened_up_to_pool_size(make_pool):
+    pool = make_pool(POOL_SIZE=3)
+    first, taken = two_idle_and_one_of_them_taken(pool)
+    with taken, pool.checkout(last=first) as own:
+        assert taken.physical is first
+        assert figures(pool) == (2, 1, {})
+        with pool.checkout(last=first) as other:
+            assert len({taken.physical, own.physical, other.physical}) == 3
+            assert figures(pool) == (3, 0, {})
+
+
+def test_whose_connection_is_closed_takes_another_that_is_idle(make_pool):
+    pool = make_pool(POOL_SIZE=3)
+    first, taken = two_idle_and_one_of_them_taken(pool)
+    taken.end("dead")
+    taken.close()
+    with pool.checkout(last=first):
+        assert figures(pool) == (1, 0, {"dead": 1})
+
+
+def test_who_can_have_no_connection_of_its_own_takes_another_that_is_idle(make_pool, monkeypatch):
+    pool = make_pool(POOL_SIZE=4, CONNECT_RETRY=0)
+    first, taken = two_idle_and_one_of_them_taken(pool)
+    tried = []
+
+    def fail():
+        tried.append(1)
+        raise OperationalError("full")
+
+    with taken, monkeypatch.context() as patch:
+        patch.setattr(pool.opener, "open", fail)
+        for _ in range(3):
+            with pool.checkout(last=first):
+                assert figures(pool) == (2, 0, {})
+    assert tried == [1], "not again and again"
+    with pool.checkout(), pool.checkout(), pool.checkout():  # one that is needed: so it can be done again
+        pass
+    taken = pool.checkout(last=first)
+    with taken, pool.checkout(last=first):
+        assert taken.physical is first
+        assert pool.snapshot().opened == 4
+
+
+def test_a_connection_that_an_interrupt_has_cost_does_not_keep_another_from_being_opened(make_pool):
+    pool = make_pool(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0)
+    lend(pool, 1)
+    lost = pool._queue._idle.get()  # and here it comes
+    with pool.checkout():
+        assert pool.snapshot().opened == 2
+    lost.close()
+
+
 def test_overflow_lingers_and_is_closed_when_idle_for_too_long(make_pool, clock):
     pool = make_pool(POOL_SIZE=2, MAX_OVERFLOW=3, IDLE_TIMEOUT=60)
     lend(pool, 5)
@@ -490,17 +580,20 @@ def test_every_closing_has_a_reason_in_the_log(make_pool, clock, caplog):
     ]
 
 
-def test_many_threads_and_random_actions(make_pool, observer):
+@pytest.mark.parametrize(("size", "overflow"), [(2, 2), (4, 0)])
+def test_many_threads_and_random_actions(make_pool, observer, size, overflow):
     seed = random.randrange(1_000_000)
-    pool = make_pool(POOL_SIZE=2, MAX_OVERFLOW=2, TIMEOUT=30, IDLE_TIMEOUT=0.001)
+    pool = make_pool(POOL_SIZE=size, MAX_OVERFLOW=overflow, TIMEOUT=30, IDLE_TIMEOUT=0.001)
     pool._clock = __import__("time").monotonic
     errors, stop = [], threading.Event()
 
     def work(number):
         rng = random.Random(seed + number)
+        last = None
         try:
             for _ in range(50):
-                lease = pool.checkout()
+                lease = pool.checkout(last=last)
+                last = lease.physical
                 with lease.connection.cursor() as cursor:
                     cursor.execute("SELECT 1" if rng.random() < 0.8 else "BEGIN")
                 action = rng.random()

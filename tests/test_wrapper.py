@@ -30,6 +30,14 @@ def test_a_connection_that_is_given_back_is_lent_again(wrapper):
     assert session_id(wrapper) == first
 
 
+def test_a_wrapper_is_lent_the_connection_that_it_had_last(make_wrapper):
+    wrappers = [make_wrapper() for _ in range(3)]
+    sessions = [session_id(wrapper) for wrapper in wrappers]
+    for wrapper in wrappers:
+        wrapper.close()
+    assert [session_id(wrapper) for wrapper in wrappers] == sessions
+
+
 def test_two_wrappers_never_hold_the_same_connection(make_wrapper):
     one, other = make_wrapper(), make_wrapper()
     assert session_id(one) != session_id(other)
