@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import gc
+import linecache
 import multiprocessing
 import os
 import sys
@@ -13,9 +14,10 @@ from contextlib import contextmanager
 import pytest
 from django.db import ProgrammingError, connections, transaction
 
-from django_sqla_pool import process, registry, snapshots
+from django_sqla_pool import housekeeper, process, registry, snapshots
 from tests.support.children import in_child
 from tests.support.sessions import session_id
+from tests.support.threads import wait_until
 
 # Python warns of a fork in a process with several threads: the pool must not be the reason.
 pytestmark = pytest.mark.filterwarnings("error::DeprecationWarning")
@@ -144,7 +146,14 @@ def test_a_grandchild_is_as_safe_as_a_child(wrapper, observer):
 
 def in_child_without_hooks(function, leave=os._exit):
     """As in_child, but the fork is libc's, as of a server written in C: it runs no Python code in the child."""
+    wait_until(housekeeper_sleeps)  # a thread that waits for the interpreter at this moment would leave the child without threads
     return in_child(function, leave, fork=ctypes.PyDLL(None).fork)
+
+
+def housekeeper_sleeps():
+    thread = housekeeper._thread
+    frame = sys._current_frames().get(thread.ident) if thread is not None else None
+    return frame is None or "inbox.get(" in linecache.getline(frame.f_code.co_filename, frame.f_lineno)
 
 
 def test_a_fork_without_pythons_hooks_is_noticed_at_the_next_checkout(wrapper, observer):

@@ -18,7 +18,7 @@ POOL = {"POOL_SIZE": LIMIT, "MAX_OVERFLOW": 0, "TIMEOUT": 30, "CONNECT_RETRY": 2
 def test_a_restart_costs_the_requests_in_flight_and_no_others(scene: Scene, mode: str) -> None:
     scene.add(pool=POOL)
     attempts = scene.count_attempts()
-    with Load("busy", scene.ledger, THREADS) as load:
+    with Load("busy", scene.ledger, THREADS, sleep=0.05) as load:  # so that some are in flight whenever it stops
         load.wait_for_successes(100)
         scene.server.stop(mode)
         gone = time.monotonic()
