@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -24,7 +24,7 @@ from .snapshot import Counters
 
 __all__ = ["ConnectionQueue"]
 
-_ATTEMPTS = 100  # 0.1 s, to take one that is on its way
+_ATTEMPTS = 100  # each of them fails only if another thread has taken or opened one in its midst
 _PHYSICAL = "django_sqla_pool"  # the key of our own entry in SQLAlchemy's info dict of a connection
 
 
@@ -74,7 +74,7 @@ class ConnectionQueue(QueuePool):
     ) -> None:
         super().__init__(
             self._open,  # type: ignore[arg-type]  # their protocol names the argument
-            pool_size=options.limit or 0,  # 0: no limit
+            pool_size=options.limit or sys.maxsize,
             max_overflow=0,
             use_lifo=options.use_lifo,
             # pool.py resets, pings and recycles: on a monotonic clock, and without a round trip where it can.
@@ -122,13 +122,12 @@ class ConnectionQueue(QueuePool):
         # What _take_or_open() below does as well, with three calls less: nearly every checkout finds an idle one.
         if self._outage.error is None:
             records = self._idle.records
-            if preferred is not None and (open_count := len(self.physicals)) <= self._pairs_up_to:
+            if preferred is not None and len(self.physicals) <= self._pairs_up_to:
                 if records.pop(preferred.record, False):
                     return preferred
-                if open_count < self._pairs_up_to and self._may_open_own and preferred in self.physicals:
-                    own = self._open_own()
-                    if own is not None:
-                        return own
+                own = self._open_own(preferred)
+                if own is not None:
+                    return own
             if records and self._options.use_lifo:
                 try:
                     record, _ = records.popitem()
@@ -218,14 +217,13 @@ class ConnectionQueue(QueuePool):
 
     def _take_or_open(self) -> ConnectionPoolEntry:
         # Not QueuePool's own _do_get(), which raises an error of SQLAlchemy's where there are as many as there may be.
-        for attempt in range(_ATTEMPTS):
+        for _ in range(_ATTEMPTS):
             record = self._take_idle()
             if record is not None:
                 return record
             if self._inc_overflow():
                 return self._open_counted()
-            # Our caller has a place and no connection, so one is idle; it has come back since we looked.
-            time.sleep(0.001 if attempt else 0)
+            # There are as many as there may be, and our caller has a place and no connection: one has come back since we looked.
         # None has: an interrupt has cost one at the very moment at which it was lent. It is counted, and will not come back.
         with self._overflow_lock:
             self._overflow += 1
@@ -238,10 +236,14 @@ class ConnectionQueue(QueuePool):
             self._dec_overflow()
             raise
 
-    def _open_own(self) -> Physical | None:
-        """Open a connection though another may be idle; None if that fails, since the other will do."""
-        if not self._inc_overflow():
+    def _open_own(self, preferred: Physical) -> Physical | None:
+        """Open a connection for who finds its own in use; None if there are enough, or if that fails: another will do."""
+        if not self._may_open_own or preferred not in self.physicals:  # not in use, but closed
             return None
+        with self._overflow_lock:
+            if self._overflow + self.size() >= self._options.pool_size:
+                return None
+            self._overflow += 1
         self._may_open_own = False
         try:
             return self._open_counted().info[_PHYSICAL]  # type: ignore[no-any-return]

@@ -157,6 +157,30 @@ def test_whose_connection_is_in_use_has_another_opened_up_to_pool_size(make_pool
             assert figures(pool) == (3, 0, {})
 
 
+def test_what_is_being_opened_counts_when_a_thread_is_to_have_its_own(make_pool, monkeypatch):
+    pool = make_pool(POOL_SIZE=4, MAX_OVERFLOW=0)
+    first, taken = two_idle_and_one_of_them_taken(pool)
+    second = pool.checkout()
+    opens, may_open, opening = pool.opener.open, threading.Event(), threading.Semaphore(0)
+
+    def slow():
+        opening.release()
+        assert may_open.wait(30)
+        return opens()
+
+    monkeypatch.setattr(pool.opener, "open", slow)
+    with taken, in_thread("third", pool.checkout) as third, in_thread("fourth", pool.checkout) as fourth:
+        for _ in range(2):
+            assert opening.acquire(timeout=30)
+        second.close()
+        with pool.checkout(last=first) as lease:
+            assert lease.physical is second.physical, "four there are, two of them in flight: not a fifth"
+        may_open.set()
+    third[0].close()
+    fourth[0].close()
+    assert pool.snapshot().opened == 4
+
+
 def test_whose_connection_is_closed_takes_another_that_is_idle(make_pool):
     pool = make_pool(POOL_SIZE=3)
     first, taken = two_idle_and_one_of_them_taken(pool)
