@@ -29,6 +29,10 @@ def _looking(kind: Any) -> Any:
                 self.db._note_statement(text)
             return kind._execute(self, sql, params, many, context)
 
+        def _executemany(self, sql: Any, param_list: Any, *details: Any) -> Any:
+            self.db._note_statement(sql if isinstance(sql, str) else repr(sql))
+            return kind._executemany(self, sql, param_list, *details)
+
     return LookingCursor
 
 

@@ -225,6 +225,16 @@ def test_a_held_cursor_is_closed_however_it_was_declared(make_wrapper, autocommi
 
 
 @pytest.mark.parametrize("alias", ["default"])
+def test_a_held_cursor_of_executemany_is_closed(wrapper):
+    with wrapper.cursor() as cursor:
+        cursor.executemany("DECLARE c CURSOR WITH HOLD FOR SELECT 1", [()])
+    wrapper.close()
+    with wrapper.cursor() as cursor:
+        cursor.execute("SELECT name FROM pg_cursors WHERE name = 'c'")
+        assert cursor.fetchall() == []
+
+
+@pytest.mark.parametrize("alias", ["default"])
 def test_a_held_cursor_costs_one_round_trip_and_what_only_looks_like_one_none(make_proxied, proxy):  # noqa: F811
     wrapper = make_proxied()
     execute(wrapper, 'SELECT 1 AS hold, 2 AS "threshold"', "SELECT 'declared'")
