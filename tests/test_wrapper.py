@@ -343,6 +343,20 @@ def test_a_job_that_fails_does_not_end_the_housekeeper(wrapper, caplog):
     assert "a job's bug" in caplog.text
 
 
+def test_a_round_that_fails_is_made_again(wrapper, monkeypatch, caplog):
+    pool = wrapper.find_pool()
+    done = threading.Event()
+
+    def fail():
+        monkeypatch.setattr(pool, "sweep", lambda: done.set())
+        raise LookupError("a round's bug")
+
+    monkeypatch.setattr(pool, "sweep", fail)
+    housekeeper.submit(housekeeper.wake)
+    assert done.wait(10)
+    assert "a round's bug" in caplog.text
+
+
 def test_the_cursor_for_creating_databases_bypasses_the_pool(wrapper, observer):
     before = {pool.name: pool.opened for pool in _snapshots()}
     with wrapper._nodb_cursor() as cursor:
