@@ -27,6 +27,7 @@ A map of the package, from the ground up:
     opener            opens a pool's connections by Django's own methods
     creation          what test databases need
     cursors           look at each statement for one that leaves a cursor open
+    reconnect         what Django's connect() does, for one that goes on with its connection
     wrapper           the factory
     backends          the engines
     checks, apps, management    the Django app: system checks and ``manage.py poolstatus``

@@ -25,6 +25,7 @@ from .snapshot import Counters
 __all__ = ["ConnectionQueue"]
 
 _ATTEMPTS = 100  # each of them fails only if another thread has taken or opened one in its midst
+_BUSY_PART = 4  # threads are busy while a quarter of the connections is out: sixteen threads with four at work, four with one
 _PHYSICAL = "django_sqla_pool"  # the key of our own entry in SQLAlchemy's info dict of a connection
 
 
@@ -108,46 +109,44 @@ class ConnectionQueue(QueuePool):
         self.generation = generation = object()
         return generation
 
-    def lend(self, deadline: float, preferred: Physical | None = None) -> Physical:
+    def lend(self, deadline: float, preferred: Physical | None = None, fresh_since: float = 0.0) -> Physical:
         """Take an idle connection, or open one; while the server is away, go on trying for CONNECT_RETRY seconds.
 
-        ``preferred``: taken before any other; if it is in use, and there are less than POOL_SIZE, another is opened. So busy
-        threads come to have one each, as without a pool. Not while there is overflow, which is to go idle.
+        ``preferred``: the one that the borrower had last, so that busy threads come to have one each, as without a pool. One that
+        has been idle since ``fresh_since`` or longer will be pinged. Not while there is overflow, which is to go idle.
 
         Without the proxy that QueuePool's ``connect()`` makes around a connection: it costs more than all the rest of a
         checkout, and what it is for, to give back what a borrower has lost, the pool's own leases do.
 
         Raises: the driver's own error - opening one failed.
         """
-        # What _take_or_open() below does as well, with three calls less: nearly every checkout finds an idle one.
         if self._outage.error is None:
-            records = self._idle.records
             if preferred is not None and len(self.physicals) <= self._pairs_up_to:
-                if records.pop(preferred.record, False):
-                    return preferred
-                own = self._open_own(preferred)
-                if own is not None:
-                    return own
+                found = self._take_own(preferred, fresh_since)
+                if found is not None:
+                    return found
+            # What _take_or_open() below does as well, with three calls less: nearly every checkout finds an idle one.
+            records = self._idle.records
             if records and self._options.use_lifo:
                 try:
-                    record, _ = records.popitem()
+                    latest, _ = records.popitem()
                 except KeyError:
                     pass
                 else:
-                    return record.info[_PHYSICAL]  # type: ignore[no-any-return]
+                    return latest.info[_PHYSICAL]  # type: ignore[no-any-return]
         give_up_at: float | None = None
         ticket: Ticket | None = None
         while True:
-            found: ConnectionPoolEntry | None = None
+            record: ConnectionPoolEntry | None = None
             try:
                 error = self._outage.error
                 if error is not None and self._options.connect_retry:
                     if give_up_at is None:
                         give_up_at = min(deadline, self._clock() + self._options.connect_retry)
                     ticket = ticket or self._outage.draw()
-                    found = self._outage.wait_turn(ticket, give_up_at, self._take_idle)
-                if found is None:
-                    found = self._take_or_open()
+                    record = self._outage.wait_turn(ticket, give_up_at, self._take_idle)
+                if record is None:
+                    record = self._take_or_open()
             except NotTried:
                 assert error is not None
                 raise type(error)(*error.args) from error  # a copy: the original belongs to another thread
@@ -165,7 +164,38 @@ class ConnectionQueue(QueuePool):
             else:
                 if self._outage.error is not None:
                     self._outage.pass_turn(ticket)  # an idle one came in: nothing was tried
-                return found.info[_PHYSICAL]  # type: ignore[no-any-return]
+                return record.info[_PHYSICAL]  # type: ignore[no-any-return]
+
+    def _take_own(self, preferred: Physical, fresh_since: float) -> Physical | None:
+        """Take or open a connection that this borrower will have for itself; None if it may as well share the one used last."""
+        records = self._idle.records
+        # So many threads at once that to share one means to take it from another, which then takes that of a third.
+        is_busy = (len(self.physicals) - len(records)) * _BUSY_PART >= len(self.physicals)
+        if not is_busy and (preferred.idle_since or 0.0) <= fresh_since and self._has_fresh(fresh_since):
+            return None  # its own would be pinged, where another one need not be
+        if records.pop(preferred.record, False):
+            return preferred
+        own = self._open_own(preferred)
+        if own is None and is_busy:
+            # The one that nobody has used for the longest time is most likely nobody's.
+            for record in tuple(records):
+                if records.pop(record, False):
+                    return record.info[_PHYSICAL]  # type: ignore[no-any-return]
+        return own
+
+    def _has_fresh(self, fresh_since: float) -> bool:
+        """Tell whether the idle connection that was used last was in use after that."""
+        for record in reversed(tuple(self._idle.records)):
+            return (record.info[_PHYSICAL].idle_since or 0.0) > fresh_since
+        return False
+
+    def take_again(self, physical: Physical) -> bool:
+        """Take an idle connection for who had it last; false if it is in use, or that is not to be: see ``lend``."""
+        return (
+            self._outage.error is None
+            and len(self.physicals) <= self._pairs_up_to
+            and self._idle.records.pop(physical.record, False)
+        )
 
     def put_back(self, physical: Physical) -> None:
         """Put a connection back that ``lend`` returned."""

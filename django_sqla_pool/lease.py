@@ -78,6 +78,8 @@ class Lease:
     had_errors = False  # a statement failed
     may_hold_cursors = False  # a statement may have left a cursor open that no object stands for, and that no rollback closes
     end_reason: str | None = None  # why the connection is to be closed, not kept
+    is_ordinary = True  # none of these four has changed, and it is of the thread of its owner
+    is_paused = False
     _prune_at = 32
 
     def __init__(
@@ -98,6 +100,8 @@ class Lease:
         # A thread that opens what belongs to another one, as sharing allows, may end: the other goes on.
         if owner is not None and owner._thread_ident == self.thread:
             self._siblings.add(self)
+        else:
+            self.is_ordinary = False
         self.arrived = arrived  # when the checkout began, and
         self.since = since  # when it ended, on the pool's clock
         self._cursors: list[weakref.ref[Any]] = []
@@ -108,19 +112,38 @@ class Lease:
         self.forget_owner()
         self.pool.checkin(self)
 
+    def pause(self) -> None:
+        """Give the connection back; if nothing was out of the ordinary, ``pool.resume()`` may lend it again, by this lease."""
+        if self.is_ordinary:
+            self._siblings.discard(self)
+            self.is_paused = True
+            self.pool.checkin(self)
+        else:
+            self.close()
+
+    def begin_again(self, now: float, stack: Stack | None) -> None:
+        """Begin another lease of the same connection, to the same owner in the same thread."""
+        self.is_paused = False
+        self.arrived = self.since = now
+        self.stack = stack
+        self._siblings.add(self)
+
     def forget_owner(self) -> None:
-        """Take no more notice of what becomes of the owner and its thread."""
+        """Take no more notice of what becomes of the owner and its thread; the lease can't be resumed."""
+        self.is_paused = False
         self.owner = None  # its callback refers to this lease: a cycle
         self._siblings.discard(self)
 
     def end(self, reason: str) -> None:
         """Have the connection closed instead of kept, when it comes back."""
         self.end_reason = self.end_reason or reason
+        self.is_ordinary = False
 
     def add_cursor(self, cursor: Any) -> None:
         """Remember a cursor, to close it at the end of the lease."""
-        self._cursors.append(weakref.ref(cursor))
-        if len(self._cursors) >= self._prune_at:
+        cursors = self._cursors
+        cursors.append(weakref.ref(cursor))
+        if len(cursors) >= self._prune_at:
             self._cursors = [reference for reference in self._cursors if reference() is not None]
             self._prune_at = max(32, 2 * len(self._cursors))  # twice what is left: a loop over a million cursors prunes seldom
 
@@ -157,7 +180,10 @@ class Lease:
 
     def _lose_owner(self, _: object) -> None:
         # The garbage collector runs this in any thread, under any lock: nothing may be done here but to pass it on.
-        housekeeper.submit(self._abandon)
+        if self.pool.is_out(self):
+            housekeeper.submit(self._abandon)
+        else:
+            self.owner = None  # a cycle, as above
 
     def _abandon_unless_shared(self) -> None:
         owner = self.owner() if self.owner is not None else None

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from threading import get_ident
 
 from . import housekeeper
 from .connection_queue import ConnectionQueue
@@ -64,22 +65,20 @@ class Pool:
 
         Waits up to ``options.timeout`` seconds while all are in use, first come, first served. A connection idle for
         more than ``options.ping_after`` seconds is pinged first, and replaced if it does not answer within 2 seconds. ``owner``:
-        when it is garbage-collected, or the calling thread ends, the lease ends. ``last``: the connection that it had last; it
-        is lent that one again if it is idle and fresh, and none is above ``options.pool_size``.
+        when it is garbage-collected, or the calling thread ends, the lease ends. ``last``: the connection that it had last, which
+        it is lent again by the rules of ``ConnectionQueue.lend()``.
 
         Returns: a lease; give it back with ``lease.close()``, once, from any thread.
         Raises: PoolTimeout - none became free in time. The driver's own error - opening one failed. Closed - the pool
         has been retired: ask the registry for another.
         """
         arrived = self._clock()
-        if last is not None and arrived - (last.idle_since or 0.0) >= self.options.ping_after:
-            last = None  # it would be pinged, where another one need not be
         deadline = arrived + self.options.timeout
         if not self._places.acquire(self.options.timeout):
             self._counters.count_timeout()
             raise self._timeout_error()
         try:
-            physical = self._take(deadline, last)
+            physical = self._take(deadline, last, arrived - self.options.ping_after)
             try:
                 lease = Lease(self, physical, owner, arrived, self._clock())
                 if self.options.leak_after > 0:
@@ -93,9 +92,44 @@ class Pool:
             raise
         return lease
 
-    def _take(self, deadline: float, last: Physical | None) -> Physical:
+    def resume(self, lease: Lease) -> Lease | None:
+        """Lend a connection again to who had it last, by the same lease; None if that is not to be: ``checkout`` sees to it.
+
+        For one request after the other of a thread that has come to have a connection of its own. The rules are those of a
+        checkout, in a third of its steps: whoever would have to wait, make others wait, or ping, is left to that.
+        ``lease``: one that was paused, and whose owner was lent nothing since.
+        """
+        now = self._clock()
+        if (
+            not lease.is_paused
+            or lease.thread != get_ident()
+            # Before it is taken, so nothing has to be put back; what is quiet now is no worse if somebody has used it meanwhile.
+            or not self._verifier.is_fresh(lease.physical, self._queue.generation, now)
+            or not self._places.take_at_once()
+        ):
+            return None
+        try:
+            if self._queue.take_again(lease.physical):
+                try:
+                    lease.begin_again(now, stack_of_borrower() if self.options.leak_after > 0 else None)
+                    self._leases.add(lease)
+                except BaseException:
+                    self._discard(lease.physical, "abandoned")
+                    raise
+                return lease
+        except BaseException:
+            self._places.release()
+            raise
+        self._places.release()
+        return None
+
+    def is_out(self, lease: Lease) -> bool:
+        """Tell whether a lease has begun, and neither ended nor been paused. Takes no lock."""
+        return lease in self._leases
+
+    def _take(self, deadline: float, last: Physical | None, fresh_since: float) -> Physical:
         while True:
-            physical = self._queue.lend(deadline, last)
+            physical = self._queue.lend(deadline, last, fresh_since)
             try:
                 reason = self._verifier.find_fault(physical, self._queue.generation, deadline)
             except BaseException:
@@ -205,7 +239,7 @@ class Pool:
             if seconds < self.options.leak_after:
                 yield self.options.leak_after - seconds
             elif not lease.is_reported:
-                lease.is_reported = True
+                lease.is_reported, lease.is_ordinary = True, False
                 self._reports.held(lease, seconds)
 
     def dispose(self) -> None:

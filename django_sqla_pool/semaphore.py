@@ -74,6 +74,16 @@ class FairSemaphore:
         # Handed over between the end of the wait and leaving the line: it is ours after all.
         return has_turn or not self._leave_line(turn)
 
+    def take_at_once(self) -> bool:
+        """Take a place if one is free and nobody waits; false also where there is no limit, or after a ``close()``."""
+        if not self._line:
+            try:
+                self._free.pop()
+            except IndexError:
+                return False
+            return True
+        return False
+
     def release(self) -> None:
         """Give a place back: to the first in line, if anybody waits."""
         if self.limit is None:

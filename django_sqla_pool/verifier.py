@@ -43,9 +43,10 @@ class Verifier:
         """Say why a connection must not be lent, if so. ``deadline``: when the checkout is over, on the pool's clock."""
         if physical.generation is not generation:
             return "disposed"
-        if physical.idle_since is None:
+        idle_since = physical.idle_since
+        if idle_since is None:
             return None
-        now, idle_since, driver = self._clock(), physical.idle_since, physical.driver
+        now, driver = self._clock(), physical.driver
         if now >= physical.expires_at:
             return "expired"
         if driver.is_answer_due and not self._answers(physical, driver.read_answer, now, deadline):
@@ -59,6 +60,18 @@ class Verifier:
             self._distrusted_at = now
             return "dead"
         return None if self._answers(physical, driver.ping, now, deadline) else "dead"
+
+    def is_fresh(self, physical: Physical, generation: object, now: float) -> bool:
+        """Tell whether an idle connection may be lent without a ping or a close. Changes nothing, on the connection neither."""
+        return (
+            physical.idle_since is not None
+            and now - physical.idle_since < self._options.ping_after
+            and physical.idle_since >= self._distrusted_at
+            and physical.generation is generation
+            and now < physical.expires_at
+            and physical.driver.is_quiet()
+            and not physical.driver.is_answer_due
+        )
 
     def _answers(self, physical: Physical, ask: Callable[[float], None], now: float, deadline: float) -> bool:
         """Tell whether the server answers on an idle connection, within ANSWER_WITHIN seconds."""

@@ -24,8 +24,8 @@ from .drivers import driver_class
 from .lease import Lease
 from .opener import WrapperOpener, is_unpooled, unpooled
 from .options import PoolOptions
-from .physical import Physical
 from .pool import Pool
+from .reconnect import is_known, may_reconnect, reconnect
 from .semaphore import Closed
 
 __all__ = ["is_pooled", "pooled"]
@@ -58,6 +58,7 @@ def pooled(base: Wrapper) -> Wrapper:
         "__qualname__": "DatabaseWrapper",
         "creation_class": pooled_creation(base.creation_class),  # type: ignore[arg-type]
         "_holding_word": driver.holding_word,
+        "_may_reconnect": is_known(base.connect),
         **looking_cursors(base),
     }
     return type("DatabaseWrapper", (mixin, base), namespace)  # type: ignore[return-value]
@@ -79,7 +80,8 @@ class _Pooled(BaseDatabaseWrapper):
     _holding_word: str  # the driver's
 
     _lease: Lease | None = None
-    _last: Physical | None = None  # the connection of the lease before
+    _previous: Lease | None = None  # the lease before
+    _may_reconnect = False  # the engine connects by a connect() that is known
     _is_pooled = False  # until __init__ is through: an engine may query in there
     _uses_tz = False  # noted when the name of the time zone is
 
@@ -131,12 +133,21 @@ class _Pooled(BaseDatabaseWrapper):
             return
         attributes = self.__dict__
         try:
+            previous = self._previous
+            if previous is not None:
+                if previous.pool is pool and self._may_reconnect and may_reconnect():
+                    self._lease = pool.resume(previous)
+                    if self._lease is not None:
+                        attributes.update(previous.physical.driver.wrapper_state)
+                        reconnect(self, previous.connection)
+                        return
+                previous.forget_owner()  # there will be another lease
             # Django calls it last, before connection_created is sent: its receivers find the wrapper as it is.
             attributes["init_connection_state"] = self._unhide
             attributes["get_connection_params"] = lambda: pool
             attributes["get_new_connection"] = self._check_out
             # The pool lends connections with autocommit as the settings want it.
-            attributes["set_autocommit"] = self._note_autocommit
+            attributes["set_autocommit"] = self.note_autocommit
             super().connect()
         except BaseException:
             # Django would keep a half-prepared connection; the pool wants it back.
@@ -147,8 +158,8 @@ class _Pooled(BaseDatabaseWrapper):
             if "init_connection_state" in attributes:  # it has failed, or was interrupted
                 self._unhide()
 
-    def _note_autocommit(self, autocommit: bool) -> None:
-        # What Django's set_autocommit() does while it connects, but for asking the driver, which costs psycopg 3 2 µs.
+    def note_autocommit(self, autocommit: bool) -> None:
+        """Do what Django's set_autocommit() does while it connects, but for asking the driver, which costs psycopg 3 2 µs."""
         self.autocommit = autocommit
         if autocommit and self.run_commit_hooks_on_set_autocommit_on:
             self.run_and_clear_commit_hooks()
@@ -160,7 +171,7 @@ class _Pooled(BaseDatabaseWrapper):
             # atomic() does this when it has lost its connection. A checkout would have a request that has failed wait for the
             # server, and then hide its error behind that of connecting.
             self.validate_no_atomic_block()
-            self._note_autocommit(autocommit)
+            self.note_autocommit(autocommit)
         else:
             super().set_autocommit(autocommit, *args, **kwargs)
 
@@ -174,7 +185,7 @@ class _Pooled(BaseDatabaseWrapper):
         while lease is None:
             assert pool is not None
             try:
-                lease = self._lease = pool.checkout(self, self._last)
+                lease = self._lease = pool.checkout(self, self._previous.physical if self._previous is not None else None)
             except Closed:  # retired since we looked it up
                 pool = self.find_pool()
         self.__dict__.update(lease.physical.driver.wrapper_state)
@@ -197,8 +208,8 @@ class _Pooled(BaseDatabaseWrapper):
         if lease is not None and lease.owner is not None and lease.owner() is self:
             if reason is not None:
                 lease.end(reason)
-            lease.close()
-            self._last = lease.physical
+            lease.pause()
+            self._previous = lease
 
     def forget_lease(self) -> None:
         """The connection is the parent's, in a forked child, or closed, at the end of the process: connect again if need be."""
@@ -244,7 +255,7 @@ class _Pooled(BaseDatabaseWrapper):
         """Note, for the end of the lease, a statement that may leave a cursor open which outlives its transaction."""
         lease = self._lease
         if lease is not None and lease.physical.driver.may_hold(statement):
-            lease.may_hold_cursors = True
+            lease.may_hold_cursors, lease.is_ordinary = True, False
 
     def is_usable(self) -> bool:
         if self.connection is None:
@@ -280,7 +291,7 @@ class _Pooled(BaseDatabaseWrapper):
     def _note_error(self, error: BaseException) -> None:
         lease = self._lease
         if lease is not None:
-            lease.had_errors = True
+            lease.had_errors, lease.is_ordinary = True, False
             driver = lease.physical.driver
             if driver.is_disconnect(error):
                 lease.end("dead")

@@ -114,9 +114,40 @@ def test_who_had_a_connection_is_lent_it_again(make_pool):
     for lease in leases:
         lease.close()
     first = leases[0].physical
-    with pool.checkout(last=first) as one, pool.checkout(last=first) as other:
+    with pool.checkout(last=first) as one:
         assert one.physical is first
-        assert other.physical is leases[2].physical, "it is in use: the most recently used of the others"
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (4, 1),  # a quarter is out, so threads are busy: the least recently used one is nobody's
+        (5, 4),  # one may be shared: the most recently used
+    ],
+)
+def test_whose_connection_is_in_use_shares_one_while_few_threads_are_busy(make_pool, size, expected):
+    pool = make_pool(POOL_SIZE=size)
+    leases = [pool.checkout() for _ in range(size)]
+    for lease in leases:
+        lease.close()
+    first = leases[0].physical
+    with pool.checkout(last=first), pool.checkout(last=first) as other:
+        assert other.physical is leases[expected].physical
+
+
+def test_busy_threads_keep_to_their_own_connections_even_if_these_have_to_be_pinged(make_pool, clock):
+    pool = make_pool(POOL_SIZE=4, PING_AFTER=10)
+    leases = [pool.checkout() for _ in range(4)]
+    for lease in leases:
+        lease.close()
+    clock.now += 10
+    pings = count_pings(pool._queue.physicals)
+    with pool.checkout(last=leases[0].physical):
+        with pool.checkout(last=leases[1].physical):
+            assert pings() == 2
+        with pool.checkout(last=leases[2].physical) as lease:
+            assert lease.physical is leases[2].physical, "not the one of the second, which need not be pinged"
+            assert pings() == 3
 
 
 @pytest.mark.parametrize(

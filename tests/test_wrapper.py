@@ -13,7 +13,7 @@ from django.db import ProgrammingError, connections, transaction
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.signals import connection_created
 
-from django_sqla_pool import housekeeper
+from django_sqla_pool import housekeeper, reconnect
 from django_sqla_pool import wrapper as wrapper_module
 from tests.support.sessions import session_id
 
@@ -138,11 +138,11 @@ def test_a_receiver_that_fails_costs_no_connection(wrapper):
 
 @contextmanager
 def interrupt_at(line):
-    """Raise KeyboardInterrupt before the n-th line of wrapper.py that is executed from now on; yield how many were."""
+    """Raise KeyboardInterrupt before the n-th line of these two modules that is executed from now on; yield how many were."""
     passed = [0]
 
     def trace(frame, event, _):
-        if frame.f_code.co_filename != wrapper_module.__file__:
+        if frame.f_code.co_filename not in (wrapper_module.__file__, reconnect.__file__):
             return None
         if event == "line":
             passed[0] += 1

@@ -45,9 +45,10 @@ class _PollFd(ctypes.Structure):
 
 # Not select.poll(), which lets go of the GIL: among busy threads it costs up to sys.getswitchinterval(), 5 ms, to have it
 # back. With a timeout of 0 poll(2) never waits, so PyDLL, which keeps the GIL, is safe; gevent has nothing to patch in it.
-# Without argtypes, and with arguments made beforehand: checking them would cost as much as the call.
+# Without argtypes, and with what is no int made beforehand: checking them would cost as much as the call.
 _poll = ctypes.PyDLL(None).poll
-_ONE, _AT_ONCE = ctypes.c_ulong(1), ctypes.c_int(0)
+_ONE = ctypes.c_ulong(1)
+_QUIET = Liveness.QUIET  # up to Python 3.10 an enum looks its members up by a function of its own, at each use
 
 
 class Driver(abc.ABC):
@@ -84,12 +85,16 @@ class Driver(abc.ABC):
     def is_closed(self) -> bool:
         """Tell whether the driver itself has closed the connection, or knows that it is lost."""
 
+    def is_quiet(self) -> bool:
+        """Tell whether the socket is as it should be. Only looks, so others may use the connection meanwhile."""
+        return _poll(self._pollfd_reference, _ONE, 0) == 0 and not self.is_closed()
+
     def probe(self) -> Liveness:
         """Look at the socket, without a round trip (about 1 µs)."""
         if self.is_closed():
             return Liveness.DEAD  # and its descriptor may be another socket's by now
-        if _poll(self._pollfd_reference, _ONE, _AT_ONCE) == 0:
-            return Liveness.QUIET
+        if _poll(self._pollfd_reference, _ONE, 0) == 0:
+            return _QUIET
         return Liveness.DEAD if self._pollfd.revents & _CLOSED else self.look_closer()
 
     def look_closer(self) -> Liveness:

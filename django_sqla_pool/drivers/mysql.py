@@ -22,6 +22,7 @@ _UNKNOWN_COMMAND = 1047
 _IN_TRANSACTION = 0x0001 | 0x2000  # SERVER_STATUS_IN_TRANS, SERVER_STATUS_IN_TRANS_READONLY
 _AUTOCOMMIT = 0x0002
 _MORE_RESULTS = 0x0008
+_CHANGEABLE = _IN_TRANSACTION | _MORE_RESULTS | _AUTOCOMMIT  # by a borrower
 # CR_SERVER_GONE_ERROR, CR_SERVER_LOST, CR_COMMANDS_OUT_OF_SYNC, CR_SERVER_LOST_EXTENDED, ER_SERVER_SHUTDOWN,
 # ER_CONNECTION_KILLED, ER_CLIENT_INTERACTION_TIMEOUT, CR_SSL_CONNECTION_ERROR (a lost connection under TLS, to Connector/C), and
 # 0: "(0, '')", the connection was closed already.
@@ -37,6 +38,10 @@ class _MySQL(Driver):
     wrapper_attributes = ("isolation_level", "mysql_server_data")
     facts = ("mysql_server_data",)
 
+    def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
+        super().__init__(connection, autocommit, parameters)
+        self._untouched = _AUTOCOMMIT if autocommit else 0
+
     @abc.abstractmethod
     def status(self) -> int:
         """Return the server's status word, as of the last answer that carried one."""
@@ -51,8 +56,7 @@ class _MySQL(Driver):
 
     def reset(self, had_errors: bool) -> None:
         # One look at the word tells whether there is anything to undo.
-        untouched = _AUTOCOMMIT if self.autocommit else 0
-        if had_errors or self.status() & (_IN_TRANSACTION | _MORE_RESULTS | _AUTOCOMMIT) != untouched:
+        if had_errors or self.status() & _CHANGEABLE != self._untouched:
             super().reset(had_errors)
 
     def close_held_cursors(self) -> None:
@@ -134,10 +138,12 @@ class MySQLClient(_MySQL):
         return _AUTOCOMMIT if self.connection.get_autocommit() else 0
 
     def reset(self, had_errors: bool) -> None:
-        if self._has_status:
+        native = self._native
+        if native is not None and self._has_status:
             # errno(): the last statement failed, even if Django never saw it.
-            super().reset(had_errors or bool(self.connection.errno()))
-            if self._native is not None and self._native.has_unread_rows():
+            if had_errors or self.connection.errno() or native.status() & _CHANGEABLE != self._untouched:
+                super().reset(had_errors or bool(self.connection.errno()))
+            if native.has_unread_rows():
                 raise ResetFailed("rows are still to be read")
             return
         # MySQL's library shows only the autocommit bit. So ROLLBACK is sent now, which frees the locks now, and its

@@ -6,6 +6,7 @@ import abc
 import contextlib
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from .base import Driver, Liveness, NoAnswer, ResetFailed
@@ -40,6 +41,7 @@ _PG_REFUSALS = (
     "server is in hot standby mode",
     "could not make a writable connection",
 )
+_CONNECTION_BAD = 1
 _PG_IDLE, _PG_INTRANS, _PG_INERROR = 0, 2, 3
 _PGRES_EMPTY_QUERY = 0
 _PSYCOPG2_PREPARED = 5  # psycopg2.extensions.STATUS_PREPARED
@@ -115,7 +117,10 @@ def _sqlstate(error: BaseException) -> str:
 
 
 class Psycopg(_PostgreSQL):
-    """psycopg 3."""
+    """psycopg 3.
+
+    Asks its PGconn where that is as good: psycopg's own properties are functions in Python around it.
+    """
 
     client_state = (
         "isolation_level",
@@ -131,14 +136,21 @@ class Psycopg(_PostgreSQL):
         "_notifies_backlog",
     )
 
+    def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
+        super().__init__(connection, autocommit, parameters)
+        self._pgconn = connection.pgconn
+
     def remember_session(self) -> None:
         super().remember_session()
         self._adapters = _copied_adapters(self.connection.adapters)
 
+    def is_closed(self) -> bool:
+        return bool(self._pgconn.status == _CONNECTION_BAD)
+
     def is_idle(self, had_errors: bool) -> bool:
         # libpq follows the status of every ReadyForQuery, errors included; a pipeline can hide what is still to come.
         connection = self.connection
-        pgconn = connection.pgconn
+        pgconn = self._pgconn
         if getattr(connection, "_num_transactions", 0):
             raise ResetFailed("a transaction() block of psycopg was not left")
         if getattr(connection, "_tpc", None):
@@ -155,19 +167,19 @@ class Psycopg(_PostgreSQL):
     def look_closer(self) -> Liveness:
         # A notice, a notification or a changed parameter is harmless: one ping and it is lent.
         with contextlib.suppress(Exception):
-            self.connection.pgconn.consume_input()
+            self._pgconn.consume_input()
         return Liveness.DEAD if self.is_closed() else Liveness.SUSPICIOUS
 
     def ping(self, seconds: float) -> None:
-        self.ping_by_libpq(self.connection.pgconn, seconds)
+        self.ping_by_libpq(self._pgconn, seconds)
 
     def target_session_attrs(self) -> str | None:
-        values = {option.keyword: option.val for option in self.connection.pgconn.info}
+        values = {option.keyword: option.val for option in self._pgconn.info}
         value = values.get(b"target_session_attrs")
         return value.decode() if value else None
 
     def rollback(self) -> None:
-        if self.connection.pgconn.transaction_status not in (_PG_INTRANS, _PG_INERROR):
+        if self._pgconn.transaction_status not in (_PG_INTRANS, _PG_INERROR):
             raise ResetFailed("a statement is still running")
         self.connection.rollback()
 

@@ -1,0 +1,278 @@
+"""A request that finds all as the last one of its thread has left it goes on by the same lease, and nobody can tell."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from functools import wraps
+from unittest import mock
+
+import pytest
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_sqla_pool import housekeeper, reconnect
+from tests.support.sessions import session_id
+
+
+@pytest.fixture
+def lease(wrapper):
+    """The lease of a request that is over."""
+    wrapper.ensure_connection()
+    lease = wrapper._lease
+    wrapper.close()
+    return lease
+
+
+def is_resumed(wrapper, lease):
+    wrapper.ensure_connection()
+    return wrapper._lease is lease
+
+
+def in_another_thread(call):
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_the_next_request_goes_on_by_the_same_lease(wrapper, lease):
+    figures = wrapper.find_pool().snapshot()
+    assert (figures.in_use, figures.idle, figures.checkouts) == (0, 1, 1)
+    for number in (2, 3):
+        assert is_resumed(wrapper, lease)
+        figures = wrapper.find_pool().snapshot()
+        assert (figures.in_use, figures.idle, figures.checkouts) == (1, 0, number)
+        wrapper.close()
+    lease.close()
+    assert wrapper.find_pool().snapshot().checkouts == 3
+
+
+def test_this_djangos_connect_is_known():
+    assert reconnect.is_known(BaseDatabaseWrapper.connect)
+
+
+def test_a_connect_that_does_something_else_is_not_known(monkeypatch):
+    def connect(self):
+        self.check_settings()
+        self.a_later_addition = True
+
+    @wraps(connect)
+    def around(self):
+        connect(self)
+
+    assert not reconnect.is_known(connect)
+    monkeypatch.setattr(reconnect, "_connect", around)
+    assert not reconnect.is_known(around)
+
+
+def test_a_wrapper_is_left_as_djangos_own_connect_leaves_it(wrapper, lease, monkeypatch):
+    def connected():
+        vars(wrapper).update(
+            in_atomic_block=False,
+            savepoint_ids=["s1"],
+            atomic_blocks=[object()],
+            needs_rollback=True,
+            health_check_enabled=None,
+            close_at=None,
+            closed_in_transaction=True,
+            errors_occurred=True,
+            health_check_done=False,
+            autocommit=None,
+            run_on_commit=[(set(), int, False)],
+            run_commit_hooks_on_set_autocommit_on=True,
+            isolation_level="of the last one",
+        )
+        wrapper.ensure_connection()
+        state = {name: value for name, value in vars(wrapper).items() if not isinstance(value, float)}
+        wrapper.closed_in_transaction = False
+        wrapper.close()
+        return state, wrapper._previous
+
+    resumed, by = connected()
+    assert by is lease
+    monkeypatch.setattr(type(wrapper), "_may_reconnect", False)
+    djangos, by = connected()
+    assert by is not lease
+    assert resumed.keys() == djangos.keys()
+    different = {name for name in djangos if resumed[name] != djangos[name]}
+    assert different == {"_lease"}
+
+
+def test_max_age_counts_from_the_resumption(make_wrapper):
+    wrapper = make_wrapper(CONN_MAX_AGE=60)
+    wrapper.ensure_connection()
+    first = wrapper.close_at
+    lease = wrapper._lease
+    wrapper.close()
+    assert is_resumed(wrapper, lease)
+    assert wrapper.close_at > first
+
+
+def fail(wrapper):
+    wrapper.ensure_connection()
+    with pytest.raises(DatabaseError), wrapper.cursor() as cursor:
+        cursor.execute("SELECT no_such_column")
+    wrapper.close()
+
+
+def dispose(wrapper):
+    wrapper.find_pool().dispose()
+
+
+def change_settings(wrapper):
+    wrapper.settings_dict["POOL_OPTIONS"]["TIMEOUT"] = 29
+
+
+def distrust(wrapper):
+    wrapper.find_pool()._verifier.suspect_all()
+
+
+@pytest.mark.parametrize("what_happens", [fail, dispose, change_settings, distrust])
+def test_what_is_out_of_the_ordinary_is_left_to_a_checkout(wrapper, lease, what_happens):
+    what_happens(wrapper)
+    assert not is_resumed(wrapper, lease)
+    assert session_id(wrapper)
+
+
+def test_a_connection_that_was_killed_is_not_resumed(wrapper, lease, observer):
+    killed = session_id(wrapper)
+    wrapper.close()
+    observer.kill(killed)
+    assert not is_resumed(wrapper, lease)
+    assert session_id(wrapper) != killed
+    assert dict(wrapper.find_pool().snapshot().closed) == {"dead": 1}
+
+
+def test_a_connection_that_another_thread_has_taken_is_not_resumed(wrapper, lease):
+    with wrapper.find_pool().checkout() as other:
+        assert other.physical is lease.physical
+        assert not is_resumed(wrapper, lease)
+        assert wrapper.connection is not other.connection
+
+
+def test_a_connection_that_is_above_pool_size_is_not_resumed(make_wrapper):
+    wrapper = make_wrapper(POOL_SIZE=1, MAX_OVERFLOW=1)
+    with wrapper.find_pool().checkout():
+        wrapper.ensure_connection()
+        lease = wrapper._lease
+        wrapper.close()
+        assert not is_resumed(wrapper, lease)
+
+
+def test_a_connection_that_has_to_be_pinged_is_not_resumed(make_wrapper):
+    wrapper = make_wrapper(PING_AFTER=0)
+    wrapper.ensure_connection()
+    lease = wrapper._lease
+    wrapper.close()
+    assert not is_resumed(wrapper, lease)
+
+
+def test_whoever_waits_comes_before_whoever_would_resume(make_wrapper):
+    wrapper = make_wrapper(POOL_SIZE=1, MAX_OVERFLOW=0)
+    wrapper.ensure_connection()
+    pool = wrapper.find_pool()
+    order = []
+
+    def wait():
+        with pool.checkout():
+            order.append("who waited")
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    while not pool.snapshot().waiting:
+        threading.Event().wait(0.001)
+    wrapper.close()
+    wrapper.ensure_connection()
+    order.append("who came back")
+    thread.join(30)
+    assert order == ["who waited", "who came back"]
+    assert pool.snapshot().opened == 1
+
+
+def test_another_thread_takes_a_lease_of_its_own(wrapper, lease):
+    wrapper.inc_thread_sharing()
+    found = []
+    in_another_thread(lambda: found.append(is_resumed(wrapper, lease)))
+    assert found == [False]
+
+
+def test_a_connect_that_somebody_has_put_in_djangos_place_is_called(wrapper, lease):
+    with mock.patch.object(BaseDatabaseWrapper, "connect", side_effect=DatabaseError("patched")):
+        with pytest.raises(DatabaseError, match="patched"):
+            wrapper.ensure_connection()
+    assert session_id(wrapper)
+
+
+def test_django_refuses_to_connect_under_an_event_loop(wrapper, lease):
+    async def view():
+        with pytest.raises(SynchronousOnlyOperation):
+            wrapper.connect()
+
+    asyncio.run(view())
+    assert wrapper.connection is None
+    assert wrapper.find_pool().snapshot().in_use == 0
+
+
+def test_an_owner_that_goes_between_two_requests_is_no_news_for_the_housekeeper(make_wrapper, monkeypatch):
+    submitted = []
+    monkeypatch.setattr(housekeeper, "submit", submitted.append)
+    pool = make_wrapper().find_pool()
+
+    class Owner:
+        _thread_ident = threading.get_ident()
+
+    owner = Owner()
+    lease = pool.checkout(owner)
+    lease.pause()
+    del owner
+    gc.collect()
+    assert submitted == []
+    assert lease.owner is None
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["the wrapper lives on", "the wrapper goes too"])
+def test_a_thread_that_ends_gives_back_what_it_has_resumed(make_wrapper, is_kept):
+    kept = []
+    pool = make_wrapper().find_pool()
+
+    def work():
+        wrapper = make_wrapper()
+        wrapper.ensure_connection()
+        lease = wrapper._lease
+        wrapper.close()
+        kept.append(is_resumed(wrapper, lease))
+        if is_kept:
+            kept.append(wrapper)
+
+    in_another_thread(work)
+    assert kept[0]
+    for _ in range(2000):
+        if pool.snapshot().closed_count:
+            break
+        threading.Event().wait(0.005)
+    assert pool.snapshot().in_use == 0
+    assert dict(pool.snapshot().closed) == {"abandoned": 1}
+
+
+def test_a_leak_is_reported_with_the_calls_that_resumed_the_lease(make_wrapper, caplog):
+    wrapper = make_wrapper(LEAK_AFTER=0.01)
+    wrapper.ensure_connection()
+    lease = wrapper._lease
+    wrapper.close()
+
+    def the_second_borrower():
+        return is_resumed(wrapper, lease)
+
+    assert the_second_borrower()
+    pool = wrapper.find_pool()
+    for _ in range(2000):
+        pool.sweep()
+        if "the_second_borrower" in caplog.text:
+            break
+        threading.Event().wait(0.005)
+    assert "the_second_borrower" in caplog.text
+    wrapper.close()
+    assert not is_resumed(wrapper, lease), "it was reported: the next one is to be another"
