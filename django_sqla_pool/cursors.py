@@ -19,13 +19,13 @@ MakeCursor = Callable[[Any, Any], Any]
 
 
 @functools.cache
-def _looking(kind: Any) -> Any:
+def _looking(kind: Any, word: str) -> Any:
     class LookingCursor(kind):  # type: ignore[misc]
         # What Django's last two are for is its own business; with names, to pass them on costs half.
         def _execute(self, sql: Any, params: Any, many: Any = None, context: Any = None) -> Any:
             # psycopg's composed statements, and templates, show their text in their representation.
             text = sql if isinstance(sql, str) else repr(sql)
-            if self.db._holding_word in text.lower():
+            if word in text.lower():
                 self.db._note_statement(text)
             return kind._execute(self, sql, params, many, context)
 
@@ -36,28 +36,29 @@ def _looking(kind: Any) -> Any:
     return LookingCursor
 
 
-_LookingCursor = _looking(CursorWrapper)
+def looking_cursors(base: type[BaseDatabaseWrapper], word: str) -> dict[str, MakeCursor]:
+    """Return, by name, the methods of ``base`` that wrap cursors, as its pooled subclass is to have them.
 
-
-def looking_cursors(base: type[BaseDatabaseWrapper]) -> dict[str, MakeCursor]:
-    """Return, by name, the methods of ``base`` that wrap cursors, as its pooled subclass is to have them."""
-    methods = {name: _with_looking_cursors(getattr(base, name)) for name in ("make_cursor", "make_debug_cursor")}
+    ``word``: in lower case; a statement that has it is noted.
+    """
+    methods = {name: _with_looking_cursors(getattr(base, name), word) for name in ("make_cursor", "make_debug_cursor")}
     if base.make_cursor is BaseDatabaseWrapper.make_cursor:
-        methods["make_cursor"] = _make_cursor  # the same in half the time, for each cursor of each request
+        looking = _looking(CursorWrapper, word)
+
+        def make_cursor(self: BaseDatabaseWrapper, cursor: Any) -> Any:
+            return looking(cursor, self)
+
+        methods["make_cursor"] = make_cursor  # the same in half the time, for each cursor of each request
     return methods
 
 
-def _make_cursor(self: BaseDatabaseWrapper, cursor: Any) -> Any:
-    return _LookingCursor(cursor, self)
-
-
-def _with_looking_cursors(make: MakeCursor) -> MakeCursor:
+def _with_looking_cursors(make: MakeCursor, word: str) -> MakeCursor:
     @functools.wraps(make)
     def method(self: BaseDatabaseWrapper, cursor: Any) -> Any:
         wrapped = make(self, cursor)
         if isinstance(wrapped, CursorWrapper):  # else it is something of the engine's own
             kind: Any = type(wrapped)
-            wrapped.__class__ = _looking(kind)
+            wrapped.__class__ = _looking(kind, word)
         return wrapped
 
     return method

@@ -130,7 +130,6 @@ class Lease:
 
     def forget_owner(self) -> None:
         """Take no more notice of what becomes of the owner and its thread; the lease can't be resumed."""
-        self.is_paused = False
         self.owner = None  # its callback refers to this lease: a cycle
         self._siblings.discard(self)
 

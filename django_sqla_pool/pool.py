@@ -97,7 +97,7 @@ class Pool:
 
         For one request after the other of a thread that has come to have a connection of its own. The rules are those of a
         checkout, in a third of its steps: whoever would have to wait, make others wait, or ping, is left to that.
-        ``lease``: one that was paused, and whose owner was lent nothing since.
+        ``lease``: the last one of the owner that calls, who has been lent nothing since.
         """
         now = self._clock()
         if (

@@ -57,9 +57,8 @@ def pooled(base: Wrapper) -> Wrapper:
         "__module__": base.__module__,
         "__qualname__": "DatabaseWrapper",
         "creation_class": pooled_creation(base.creation_class),  # type: ignore[arg-type]
-        "_holding_word": driver.holding_word,
         "_may_reconnect": is_known(base.connect),
-        **looking_cursors(base),
+        **looking_cursors(base, driver.holding_word),
     }
     return type("DatabaseWrapper", (mixin, base), namespace)  # type: ignore[return-value]
 
@@ -76,8 +75,6 @@ class _Pooled(BaseDatabaseWrapper):
     health_check_enabled: bool
     health_check_done: bool
     _thread_ident: int
-
-    _holding_word: str  # the driver's
 
     _lease: Lease | None = None
     _previous: Lease | None = None  # the lease before
@@ -134,14 +131,15 @@ class _Pooled(BaseDatabaseWrapper):
         attributes = self.__dict__
         try:
             previous = self._previous
-            if previous is not None:
+            # A copy.copy() of a wrapper shares it, but only the original may go on with it.
+            if previous is not None and previous.owner is not None and previous.owner() is self:
                 if previous.pool is pool and self._may_reconnect and may_reconnect():
                     self._lease = pool.resume(previous)
                     if self._lease is not None:
                         attributes.update(previous.physical.driver.wrapper_state)
                         reconnect(self, previous.connection)
                         return
-                previous.forget_owner()  # there will be another lease
+                previous.close()  # there will be another; and an interrupt may have lost this one just after it was resumed
             # Django calls it last, before connection_created is sent: its receivers find the wrapper as it is.
             attributes["init_connection_state"] = self._unhide
             attributes["get_connection_params"] = lambda: pool

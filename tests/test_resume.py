@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import threading
 from functools import wraps
@@ -101,6 +102,15 @@ def test_a_wrapper_is_left_as_djangos_own_connect_leaves_it(wrapper, lease, monk
     assert different == {"_lease"}
 
 
+def test_what_an_interrupt_has_lost_just_after_it_was_resumed_is_given_back(wrapper, lease):
+    pool = wrapper.find_pool()
+    assert pool.resume(lease) is lease  # and here it comes
+    assert not is_resumed(wrapper, lease)
+    assert pool.snapshot().in_use == 1
+    wrapper.close()
+    assert pool.snapshot().in_use == 0
+
+
 def test_max_age_counts_from_the_resumption(make_wrapper):
     wrapper = make_wrapper(CONN_MAX_AGE=60)
     wrapper.ensure_connection()
@@ -190,6 +200,17 @@ def test_whoever_waits_comes_before_whoever_would_resume(make_wrapper):
     thread.join(30)
     assert order == ["who waited", "who came back"]
     assert pool.snapshot().opened == 1
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["before the original", "after the original"])
+def test_a_copy_of_a_wrapper_takes_a_lease_of_its_own(wrapper, lease, is_first):
+    other = copy.copy(wrapper)
+    for one in (other, wrapper) if is_first else (wrapper, other):
+        assert is_resumed(one, lease) is (one is wrapper and not is_first)
+    assert session_id(other) != session_id(wrapper)
+    wrapper.close()
+    other.close()
+    assert wrapper.find_pool().snapshot().in_use == 0
 
 
 def test_another_thread_takes_a_lease_of_its_own(wrapper, lease):
