@@ -121,6 +121,10 @@ class Lease:
         else:
             self.close()
 
+    def is_of_this_thread(self) -> bool:
+        """Tell whether it was the calling thread that began it; by more than its number, which may be another's by now."""
+        return self._siblings is _here.leases
+
     def begin_again(self, now: float, stack: Stack | None) -> None:
         """Begin another lease of the same connection, to the same owner in the same thread."""
         self.is_paused = False

@@ -12,7 +12,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from threading import get_ident
 
 from . import housekeeper
 from .connection_queue import ConnectionQueue
@@ -79,12 +78,15 @@ class Pool:
             raise self._timeout_error()
         try:
             physical = self._take(deadline, last, arrived - self.options.ping_after)
+            lease: Lease | None = None
             try:
                 lease = Lease(self, physical, owner, arrived, self._clock())
                 if self.options.leak_after > 0:
                     lease.stack = stack_of_borrower()
                 self._leases.add(lease)
             except BaseException:
+                if lease is not None:
+                    self._leases.discard(lease)  # an interrupt comes after this as well
                 self._discard(physical, "abandoned")
                 raise
         except BaseException:
@@ -99,24 +101,28 @@ class Pool:
         checkout, in a third of its steps: whoever would have to wait, make others wait, or ping, is left to that.
         ``lease``: the last one of the owner that calls, who has been lent nothing since.
         """
-        now = self._clock()
+        now, physical = self._clock(), lease.physical
         if (
             not lease.is_paused
-            or lease.thread != get_ident()
-            # Before it is taken, so nothing has to be put back; what is quiet now is no worse if somebody has used it meanwhile.
-            or not self._verifier.is_fresh(lease.physical, self._queue.generation, now)
+            or not lease.is_of_this_thread()
+            or not self._verifier.is_fresh(physical, self._queue.generation, now)
             or not self._places.take_at_once()
         ):
             return None
         try:
-            if self._queue.take_again(lease.physical):
-                try:
-                    lease.begin_again(now, stack_of_borrower() if self.options.leak_after > 0 else None)
-                    self._leases.add(lease)
-                except BaseException:
-                    self._discard(lease.physical, "abandoned")
-                    raise
-                return lease
+            if self._queue.take_again(physical):
+                # It was looked at while anybody could have taken it. Of all that was true then, only these two may not be now.
+                if physical.generation is not self._queue.generation or physical.driver.is_answer_due:
+                    self._queue.put_back(physical)
+                else:
+                    try:
+                        lease.begin_again(now, stack_of_borrower() if self.options.leak_after > 0 else None)
+                        self._leases.add(lease)
+                    except BaseException:
+                        self._leases.discard(lease)  # an interrupt comes after this as well
+                        self._discard(physical, "abandoned")
+                        raise
+                    return lease
         except BaseException:
             self._places.release()
             raise

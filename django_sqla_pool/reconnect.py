@@ -14,7 +14,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-__all__ = ["is_known", "may_reconnect", "reconnect"]
+__all__ = ["may_reconnect", "reconnect"]
 
 # The names that Django's connect() uses, in order, in all releases that are supported. One that uses others does something that
 # is not done here, and is left to do it itself.
@@ -29,21 +29,22 @@ _connect: Any = BaseDatabaseWrapper.connect
 
 
 def is_known(connect: Any) -> bool:
-    """Tell whether a method is Django's connect() as it is known here."""
+    """Tell whether a function is Django's connect() as it is known here."""
     code = getattr(getattr(connect, "__wrapped__", None), "__code__", None)  # async_unsafe() is around it
-    return connect is _connect and code is not None and code.co_names == CONNECT
+    return code is not None and code.co_names == CONNECT
 
 
-def may_reconnect() -> bool:
-    """Tell whether Django's connect() is in its place, and would not refuse, as it does under an event loop."""
-    return BaseDatabaseWrapper.connect is _connect and _get_running_loop() is None
+_is_known = is_known(_connect)
+
+
+def may_reconnect(connect: Any) -> bool:
+    """Tell whether a wrapper's method is Django's connect(), known here, and would not refuse, as it does under an event loop."""
+    return _is_known and getattr(connect, "__func__", None) is _connect and _get_running_loop() is None
 
 
 def reconnect(wrapper: Any, connection: Any) -> None:
-    """Do to a wrapper what connect() does, with a connection of the settings that it was connected by before.
-
-    But for check_settings(), which has passed on them.
-    """
+    """Do to a wrapper what connect() does, with a connection of the settings that it was connected by before."""
+    wrapper.check_settings()
     settings = wrapper.settings_dict
     wrapper.in_atomic_block = False
     wrapper.savepoint_ids = []

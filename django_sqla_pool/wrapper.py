@@ -25,7 +25,7 @@ from .lease import Lease
 from .opener import WrapperOpener, is_unpooled, unpooled
 from .options import PoolOptions
 from .pool import Pool
-from .reconnect import is_known, may_reconnect, reconnect
+from .reconnect import may_reconnect, reconnect
 from .semaphore import Closed
 
 __all__ = ["is_pooled", "pooled"]
@@ -57,7 +57,6 @@ def pooled(base: Wrapper) -> Wrapper:
         "__module__": base.__module__,
         "__qualname__": "DatabaseWrapper",
         "creation_class": pooled_creation(base.creation_class),  # type: ignore[arg-type]
-        "_may_reconnect": is_known(base.connect),
         **looking_cursors(base, driver.holding_word),
     }
     return type("DatabaseWrapper", (mixin, base), namespace)  # type: ignore[return-value]
@@ -78,7 +77,6 @@ class _Pooled(BaseDatabaseWrapper):
 
     _lease: Lease | None = None
     _previous: Lease | None = None  # the lease before
-    _may_reconnect = False  # the engine connects by a connect() that is known
     _is_pooled = False  # until __init__ is through: an engine may query in there
     _uses_tz = False  # noted when the name of the time zone is
 
@@ -133,7 +131,7 @@ class _Pooled(BaseDatabaseWrapper):
             previous = self._previous
             # A copy.copy() of a wrapper shares it, but only the original may go on with it.
             if previous is not None and previous.owner is not None and previous.owner() is self:
-                if previous.pool is pool and self._may_reconnect and may_reconnect():
+                if previous.pool is pool and may_reconnect(super().connect):
                     self._lease = pool.resume(previous)
                     if self._lease is not None:
                         attributes.update(previous.physical.driver.wrapper_state)

@@ -13,8 +13,9 @@ import pytest
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import load_backend
 
-from django_sqla_pool import housekeeper, reconnect
+from django_sqla_pool import housekeeper, pooled, reconnect
 from tests.support.sessions import session_id
 
 
@@ -55,7 +56,7 @@ def test_this_djangos_connect_is_known():
     assert reconnect.is_known(BaseDatabaseWrapper.connect)
 
 
-def test_a_connect_that_does_something_else_is_not_known(monkeypatch):
+def test_a_connect_that_does_something_else_is_not_known():
     def connect(self):
         self.check_settings()
         self.a_later_addition = True
@@ -65,7 +66,6 @@ def test_a_connect_that_does_something_else_is_not_known(monkeypatch):
         connect(self)
 
     assert not reconnect.is_known(connect)
-    monkeypatch.setattr(reconnect, "_connect", around)
     assert not reconnect.is_known(around)
 
 
@@ -94,7 +94,7 @@ def test_a_wrapper_is_left_as_djangos_own_connect_leaves_it(wrapper, lease, monk
 
     resumed, by = connected()
     assert by is lease
-    monkeypatch.setattr(type(wrapper), "_may_reconnect", False)
+    monkeypatch.setattr(reconnect, "_is_known", False)
     djangos, by = connected()
     assert by is not lease
     assert resumed.keys() == djangos.keys()
@@ -211,6 +211,44 @@ def test_a_copy_of_a_wrapper_takes_a_lease_of_its_own(wrapper, lease, is_first):
     wrapper.close()
     other.close()
     assert wrapper.find_pool().snapshot().in_use == 0
+
+
+def test_an_engines_own_connect_is_called_each_time(make_wrapper):
+    template = make_wrapper()
+
+    class Engine(load_backend(f"django.db.backends.{template.vendor}").DatabaseWrapper):
+        calls = 0
+
+        def connect(self):
+            type(self).calls += 1
+            super().connect()
+
+    wrapper = pooled(Engine)(template.settings_dict, template.alias)
+    for number in (1, 2, 3):
+        session_id(wrapper)
+        assert wrapper.calls == number
+        wrapper.close()
+    wrapper.find_pool().dispose()
+
+
+@pytest.mark.parametrize("what", ["dispose", "answer"])
+def test_what_happens_between_the_look_and_the_taking_is_seen(wrapper, lease, monkeypatch, what):
+    pool = wrapper.find_pool()
+    take_at_once = pool._places.take_at_once
+
+    def late():
+        if what == "dispose":
+            pool._queue.new_generation()
+        else:
+            lease.physical.driver.is_answer_due = True  # another borrower has come and gone
+        return take_at_once()
+
+    monkeypatch.setattr(pool._places, "take_at_once", late)
+    assert pool.resume(lease) is None
+    assert (pool.snapshot().in_use, pool.snapshot().idle) == (0, 1)
+    lease.physical.driver.is_answer_due = False
+    assert not is_resumed(wrapper, lease)
+    assert session_id(wrapper)
 
 
 def test_another_thread_takes_a_lease_of_its_own(wrapper, lease):
