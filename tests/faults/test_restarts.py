@@ -30,8 +30,8 @@ def test_a_restart_costs_the_requests_in_flight_and_no_others(scene: Scene, mode
     for failure in load.failures:
         assert failure.connected is not None, f"it could have waited: {failure}"
         assert failure.connected < gone, f"it was not in flight: {failure}"
-    # A connection each. Not a thread each: the server closes them one by one, and who has lost the first may be lent the last.
     assert 0 < len(load.failures) <= LIMIT
+    assert len({failure.thread for failure in load.failures}) == len(load.failures)
     # 1 s: the longest pause between two attempts is 0.5 s. And as much again for a busy machine.
     assert load.first_success_after(back) < 2
     # All that had a place may meet the outage at once, before anybody knows of it; then one tries at a time.
