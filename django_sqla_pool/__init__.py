@@ -12,11 +12,11 @@ A map of the package, from the ground up:
     drivers           what differs between psycopg, psycopg2, mysqlclient and PyMySQL
     semaphore         who may have a connection, and who is next
     outage            who may try to connect while the server is away
-    snapshot          the figures of a pool
     housekeeper       the thread that closes what nobody uses
     ending            hears of the end of a process
     jobs              hears of the end of what asyncio has a thread do
     physical          an open connection
+    snapshot          the figures of a pool
     lease             one checkout
     reports           what a pool says in the log
     connection_queue  SQLAlchemy's QueuePool, which holds the idle connections
@@ -24,10 +24,10 @@ A map of the package, from the ground up:
     pool              lends them
     process           whether it is a child of a fork
     registry          the pools of this process
+    reconnect         what Django's connect() does, for one that goes on with its connection
     opener            opens a pool's connections by Django's own methods
     creation          what test databases need
     cursors           look at each statement for one that leaves a cursor open
-    reconnect         what Django's connect() does, for one that goes on with its connection
     wrapper           the factory
     backends          the engines
     checks, apps, management    the Django app: system checks and ``manage.py poolstatus``

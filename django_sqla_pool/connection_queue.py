@@ -87,6 +87,7 @@ class ConnectionQueue(QueuePool):
         # somebody's finaliser may close a connection.
         self._overflow_lock = threading.RLock()  # type: ignore[assignment]
         self._idle = cast(_Idle, self._pool)
+        self.idle = self._idle.records  # whoever takes one out by a single atomic operation has it
         self._opener = opener
         self._options = options
         self._counters = counters
@@ -95,9 +96,13 @@ class ConnectionQueue(QueuePool):
         self._outage = Outage(clock)
         self._pairs_up_to = options.pool_size if options.use_lifo else -1  # open connections
         self._may_open_own = True  # false while one is being opened, and from a failure until another has been opened
-        # Changed by single atomic operations only. A connection is among them from its opening to its closing.
-        self.physicals: set[Physical] = set()
+        self.physicals = counters.physicals  # a connection is among them from its opening to its closing
         self.generation = object()  # a connection of another one is to be closed instead of lent
+        # An idle connection that came back under this permit may be lent again without a checkout, to who had it last. Another
+        # one is issued at each event after which that may be wrong; none (None) while there is overflow, which is to go idle, and
+        # while the server is away, when those in line come first.
+        self.permit: object = None
+        self.renew_permit()
 
     @property
     def last_error(self) -> BaseException | None:
@@ -107,7 +112,14 @@ class ConnectionQueue(QueuePool):
     def new_generation(self) -> object:
         """Begin a new generation, and return it."""
         self.generation = generation = object()
+        self.renew_permit()
         return generation
+
+    def renew_permit(self) -> None:
+        """Have each connection that is idle now go through a checkout before it is lent again."""
+        with self._overflow_lock:  # the last of several that come together sees what all of them have done
+            is_calm = self._outage.error is None and len(self.physicals) <= self._pairs_up_to
+            self.permit = object() if is_calm else None
 
     def lend(self, deadline: float, preferred: Physical | None = None, fresh_since: float = 0.0) -> Physical:
         """Take an idle connection, or open one; while the server is away, go on trying for CONNECT_RETRY seconds.
@@ -154,7 +166,9 @@ class ConnectionQueue(QueuePool):
                 if not self._opener.is_refusal(failure):
                     self._end_outage()  # the server has answered, or nobody asked it
                     raise
-                if self._outage.failed(failure, ticket):
+                is_first = self._outage.failed(failure, ticket)
+                self.renew_permit()
+                if is_first:
                     self._reports.refused(failure, self._options.connect_retry)
                 now = self._clock()
                 if give_up_at is None:
@@ -189,17 +203,9 @@ class ConnectionQueue(QueuePool):
             return (record.info[_PHYSICAL].idle_since or 0.0) > fresh_since
         return False
 
-    def take_again(self, physical: Physical) -> bool:
-        """Take an idle connection for who had it last; false if it is in use, or that is not to be: see ``lend``."""
-        return (
-            self._outage.error is None
-            and len(self.physicals) <= self._pairs_up_to
-            and self._idle.records.pop(physical.record, False)
-        )
-
     def put_back(self, physical: Physical) -> None:
         """Put a connection back that ``lend`` returned."""
-        self._idle.records[physical.record] = True  # _idle.put(), without the call
+        self.idle[physical.record] = True  # _idle.put(), without the call
         if self._outage.error is not None:
             self._outage.wake()
 
@@ -208,8 +214,8 @@ class ConnectionQueue(QueuePool):
         try:
             physical.record.close()
         finally:
-            self.physicals.discard(physical)
-            self._counters.count_close(reason)
+            self._counters.count_close(physical, reason)
+            self.renew_permit()  # it may have been the last one of the overflow
             self._dec_overflow()
 
     def has(self, fault: Callable[[Physical], str | None]) -> bool:
@@ -239,10 +245,10 @@ class ConnectionQueue(QueuePool):
         # Jitter, only downwards, so that connections opened together do not expire together.
         expires_at = float("inf") if recycle == -1 else now + recycle * random.uniform(0.9, 1.0)
         physical = record.info[_PHYSICAL] = Physical(driver, record, now, expires_at, generation)
-        self.physicals.add(physical)
-        self._counters.count_open()
+        self._counters.count_open(physical)
         self._may_open_own = True
         self._end_outage()
+        self.renew_permit()
         return driver.connection
 
     def _take_or_open(self) -> ConnectionPoolEntry:
@@ -283,6 +289,7 @@ class ConnectionQueue(QueuePool):
 
     def _end_outage(self) -> None:
         if self._outage.error is not None and (seconds := self._outage.ended()) is not None:
+            self.renew_permit()
             self._reports.accepted(seconds)
 
     def _close_connection(self, connection: Any, *, terminate: bool = False) -> None:

@@ -23,9 +23,12 @@ def _looking(kind: Any, word: str) -> Any:
     class LookingCursor(kind):  # type: ignore[misc]
         # What Django's last two are for is its own business; with names, to pass them on costs half.
         def _execute(self, sql: Any, params: Any, many: Any = None, context: Any = None) -> Any:
-            # psycopg's composed statements, and templates, show their text in their representation.
-            text = sql if isinstance(sql, str) else repr(sql)
-            if word in text.lower():
+            try:
+                text, is_suspect = sql, word in sql.lower()
+            except (AttributeError, TypeError):
+                # psycopg's composed statements, templates and bytes show their text in their representation.
+                text, is_suspect = repr(sql), True
+            if is_suspect:
                 self.db._note_statement(text)
             return kind._execute(self, sql, params, many, context)
 

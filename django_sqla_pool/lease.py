@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from .pool import Pool
     from .reports import Stack
 
-__all__ = ["Lease", "Owner"]
+__all__ = ["Lease", "Owner", "here"]
 
 
 class _Here(threading.local):
@@ -34,6 +35,7 @@ class _LeasesOfJobs(set["Lease"]):
 
     def add(self, lease: Lease) -> None:
         super().add(lease)
+        lease.is_ordinary = False  # it is not to be resumed: for each job there has to be another one
         at_end_of_job(lease._end_with_job)
 
 
@@ -45,11 +47,16 @@ class _Will:
 
     def __del__(self) -> None:
         # In any thread, under any lock: nothing may be done here but to pass it on.
-        for lease in tuple(self.leases):
-            housekeeper.submit(lease._abandon_unless_shared)
+        for lease in self.leases.copy():  # in one step
+            if lease.pool.is_out(lease):
+                housekeeper.submit(lease._abandon_unless_shared)
 
 
-_here = _Here()
+here = _Here()
+
+
+def _nobody() -> None:
+    """Return the owner of a lease that has none, or takes no more notice of it."""
 
 
 class Owner(Protocol):
@@ -78,8 +85,7 @@ class Lease:
     had_errors = False  # a statement failed
     may_hold_cursors = False  # a statement may have left a cursor open that no object stands for, and that no rollback closes
     end_reason: str | None = None  # why the connection is to be closed, not kept
-    is_ordinary = True  # none of these four has changed, and it is of the thread of its owner
-    is_paused = False
+    is_ordinary = True  # no named cursor, none of the above is set, and it is of the thread of its owner: it may be resumed
     _prune_at = 32
 
     def __init__(
@@ -87,24 +93,24 @@ class Lease:
         pool: Pool,
         physical: Physical,
         owner: Owner | None,
-        arrived: float,
         since: float,
     ) -> None:
         self.pool = pool
         self.physical = physical
         self.connection: Any = physical.driver.connection
         # Whoever loses its connection, by being collected or by the end of its thread, gives it back all the same.
-        self.owner = None if owner is None else weakref.ref(owner, self._lose_owner)
+        self.owner: Callable[[], Owner | None] = _nobody if owner is None else weakref.ref(owner, self._lose_owner)
         self.thread = get_ident()
-        self._siblings = _here.leases  # changed by single atomic operations only
+        # Those of its thread, by more than whose number one knows it: that may be another's by now. Changed by single atomic
+        # operations only.
+        self.siblings = here.leases
         # A thread that opens what belongs to another one, as sharing allows, may end: the other goes on.
         if owner is not None and owner._thread_ident == self.thread:
-            self._siblings.add(self)
+            self.siblings.add(self)
         else:
             self.is_ordinary = False
-        self.arrived = arrived  # when the checkout began, and
-        self.since = since  # when it ended, on the pool's clock
-        self._cursors: list[weakref.ref[Any]] = []
+        self.since = since  # when the checkout ended, on the pool's clock
+        self.cursors: list[weakref.ref[Any]] = []
         self.named_cursors: list[Any] = []
 
     def close(self) -> None:
@@ -115,27 +121,14 @@ class Lease:
     def pause(self) -> None:
         """Give the connection back; if nothing was out of the ordinary, ``pool.resume()`` may lend it again, by this lease."""
         if self.is_ordinary:
-            self._siblings.discard(self)
-            self.is_paused = True
             self.pool.checkin(self)
         else:
             self.close()
 
-    def is_of_this_thread(self) -> bool:
-        """Tell whether it was the calling thread that began it; by more than its number, which may be another's by now."""
-        return self._siblings is _here.leases
-
-    def begin_again(self, now: float, stack: Stack | None) -> None:
-        """Begin another lease of the same connection, to the same owner in the same thread."""
-        self.is_paused = False
-        self.arrived = self.since = now
-        self.stack = stack
-        self._siblings.add(self)
-
     def forget_owner(self) -> None:
         """Take no more notice of what becomes of the owner and its thread; the lease can't be resumed."""
-        self.owner = None  # its callback refers to this lease: a cycle
-        self._siblings.discard(self)
+        self.owner = _nobody  # the callback of a reference refers to this lease: a cycle
+        self.siblings.discard(self)
 
     def end(self, reason: str) -> None:
         """Have the connection closed instead of kept, when it comes back."""
@@ -144,24 +137,24 @@ class Lease:
 
     def add_cursor(self, cursor: Any) -> None:
         """Remember a cursor, to close it at the end of the lease."""
-        cursors = self._cursors
-        cursors.append(weakref.ref(cursor))
-        if len(cursors) >= self._prune_at:
-            self._cursors = [reference for reference in self._cursors if reference() is not None]
-            self._prune_at = max(32, 2 * len(self._cursors))  # twice what is left: a loop over a million cursors prunes seldom
+        self.cursors.append(weakref.ref(cursor))
+        if len(self.cursors) >= self._prune_at:
+            self.cursors = [reference for reference in self.cursors if reference() is not None]
+            self._prune_at = max(32, 2 * len(self.cursors))  # twice what is left: a loop over a million cursors prunes seldom
 
     def add_named_cursor(self, cursor: Any) -> None:
         """Remember a cursor that lives at the server as well, and keep it alive: that part does not die with the object."""
+        self.is_ordinary = False
         self.named_cursors = [cursor for cursor in self.named_cursors if not cursor.closed]
         self.named_cursors.append(cursor)
 
     def close_cursors(self) -> None:
         """Close the open cursors that end with the transaction; what they have not read is thrown away."""
-        for reference in self._cursors:
+        for reference in self.cursors:
             cursor = reference()
             if cursor is not None:
                 cursor.close()
-        self._cursors.clear()
+        self.cursors.clear()
         if self.named_cursors:
             self.physical.driver.check_free()  # closing them asks the server
             for cursor in self.named_cursors:
@@ -177,7 +170,7 @@ class Lease:
         return bool(still_open)
 
     def _end_with_job(self) -> None:
-        owner = self.owner() if self.owner is not None else None
+        owner = self.owner()
         if owner is not None and not owner.allow_thread_sharing:
             owner.close_if_unusable_or_obsolete()
 
@@ -186,10 +179,10 @@ class Lease:
         if self.pool.is_out(self):
             housekeeper.submit(self._abandon)
         else:
-            self.owner = None  # a cycle, as above
+            self.forget_owner()
 
     def _abandon_unless_shared(self) -> None:
-        owner = self.owner() if self.owner is not None else None
+        owner = self.owner()
         if owner is None or not owner.allow_thread_sharing:
             self._abandon()
 

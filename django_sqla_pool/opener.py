@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .drivers import Driver, driver_class
+from .reconnect import state_of
 from .registry import copied
 
 __all__ = ["WrapperOpener", "is_unpooled", "unpooled"]
@@ -65,6 +66,7 @@ class WrapperOpener:
             configurator.connection = None
         state = vars(configurator)
         driver.wrapper_state = {name: state[name] for name in driver.wrapper_attributes if name in state}
+        driver.reconnected_state = {**driver.wrapper_state, **state_of(connection, driver.autocommit)}
         self.facts.update({name: state[name] for name in driver.facts if name in state})
         return driver
 

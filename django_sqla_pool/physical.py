@@ -28,9 +28,15 @@ class Opener(Protocol):
 
 
 class Physical:
-    """One open connection and what the pool has to remember about it. Times are of the pool's clock."""
+    """One open connection and what the pool has to remember about it. Times are of the pool's clock, in seconds.
 
-    __slots__ = ("driver", "expires_at", "generation", "idle_since", "opened_at", "record")
+    What follows ``idle_since`` is changed by who has it.
+    """
+
+    __slots__ = (
+        *("driver", "record", "opened_at", "expires_at", "generation", "idle_since"),
+        *("permit", "checkouts", "wait_seconds", "use_seconds"),
+    )
 
     def __init__(
         self,
@@ -46,3 +52,7 @@ class Physical:
         self.expires_at = expires_at
         self.generation = generation
         self.idle_since: float | None = None  # None: never lent yet
+        self.permit: object = None  # while idle: the queue's, as it was at the checkin; see ``ConnectionQueue.permit``
+        self.checkouts = 0
+        self.wait_seconds = 0.0  # how long those took, opening included
+        self.use_seconds = 0.0  # for how long those that have come back were out

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from . import housekeeper
 from .connection_queue import ConnectionQueue
 from .errors import PoolTimeout
-from .lease import Lease, Owner
+from .lease import Lease, Owner, here
 from .options import PoolOptions
 from .physical import Opener, Physical
 from .reports import Reports, stack_of_borrower
@@ -44,6 +44,8 @@ class Pool:
         self.options = options
         self.opener = opener
         self._clock = clock
+        self._ping_after = options.ping_after
+        self._restores_session = options.reset == "session"
         # Each of these has a lock of its own, and none is taken under another. A connection's place is taken for as long
         # as it is not idle in the queue, closing included; so there are never more connections than places.
         self._places = FairSemaphore(options.limit)
@@ -80,9 +82,11 @@ class Pool:
             physical = self._take(deadline, last, arrived - self.options.ping_after)
             lease: Lease | None = None
             try:
-                lease = Lease(self, physical, owner, arrived, self._clock())
+                lease = Lease(self, physical, owner, self._clock())
                 if self.options.leak_after > 0:
                     lease.stack = stack_of_borrower()
+                physical.checkouts += 1
+                physical.wait_seconds += lease.since - arrived
                 self._leases.add(lease)
             except BaseException:
                 if lease is not None:
@@ -94,40 +98,52 @@ class Pool:
             raise
         return lease
 
-    def resume(self, lease: Lease) -> Lease | None:
-        """Lend a connection again to who had it last, by the same lease; None if that is not to be: ``checkout`` sees to it.
+    def resume(self, lease: Lease) -> bool:
+        """Lend a connection again to who had it last, by the same lease; false if that is not to be: ``checkout`` sees to it.
 
         For one request after the other of a thread that has come to have a connection of its own. The rules are those of a
         checkout, in a third of its steps: whoever would have to wait, make others wait, or ping, is left to that.
         ``lease``: the last one of the owner that calls, who has been lent nothing since.
         """
-        now, physical = self._clock(), lease.physical
-        if (
-            not lease.is_paused
-            or not lease.is_of_this_thread()
-            or not self._verifier.is_fresh(physical, self._queue.generation, now)
-            or not self._places.take_at_once()
+        # Once for nearly every request, by all threads in turn: each call costs, so the steps of others are taken here.
+        physical, queue, places, now = lease.physical, self._queue, self._places, self._clock()
+        permit = queue.permit
+        if not (
+            permit is physical.permit
+            and permit is not None
+            and now - physical.idle_since < self._ping_after  # type: ignore[operator]  # what has a permit has come back
+            and now < physical.expires_at
+            and lease.siblings is here.leases
+            and physical.driver.is_quiet()
+            and not places.line
         ):
-            return None
+            return False
         try:
-            if self._queue.take_again(physical):
+            places.free.pop()
+        except IndexError:
+            return False
+        try:
+            if queue.idle.pop(physical.record, False):
                 # It was looked at while anybody could have taken it. Of all that was true then, only these two may not be now.
-                if physical.generation is not self._queue.generation or physical.driver.is_answer_due:
-                    self._queue.put_back(physical)
+                if physical.permit is not queue.permit or physical.driver.is_answer_due:
+                    queue.put_back(physical)
                 else:
                     try:
-                        lease.begin_again(now, stack_of_borrower() if self.options.leak_after > 0 else None)
+                        lease.since = now
+                        if self.options.leak_after > 0:
+                            lease.stack = stack_of_borrower()
+                        physical.checkouts += 1
                         self._leases.add(lease)
                     except BaseException:
                         self._leases.discard(lease)  # an interrupt comes after this as well
                         self._discard(physical, "abandoned")
                         raise
-                    return lease
+                    return True
         except BaseException:
             self._places.release()
             raise
         self._places.release()
-        return None
+        return False
 
     def is_out(self, lease: Lease) -> bool:
         """Tell whether a lease has begun, and neither ended nor been paused. Takes no lock."""
@@ -156,23 +172,26 @@ class Pool:
             self._leases.remove(lease)
         except KeyError:
             return
-        physical = lease.physical
+        physical, queue = lease.physical, self._queue
+        permit = queue.permit  # as it is before anything is looked at: what happens from here on may have come too late for it
         reason: str | None = "abandoned"  # in case of an interrupt
         try:
             reason = lease.end_reason or self._reset(lease)
         finally:
             self._used_at = now = self._clock()
+            used = now - lease.since
+            physical.use_seconds += used
             try:
                 if reason is None:
                     physical.idle_since = now
-                    self._queue.put_back(physical)
+                    physical.permit = permit
+                    queue.put_back(physical)
                 else:
                     self._discard(physical, reason)
             finally:
                 self._places.release()
-        self._counters.count_checkin(lease.since - lease.arrived, now - lease.since)
         if lease.is_reported:
-            self._reports.returned(now - lease.since)
+            self._reports.returned(used)
 
     def _reset(self, lease: Lease) -> str | None:
         """Undo what the borrower left behind; say why the connection must be closed, if so."""
@@ -180,16 +199,18 @@ class Pool:
         if physical.generation is not self._queue.generation:
             return "disposed"
         try:
-            lease.close_cursors()
+            if lease.cursors:
+                lease.close_cursors()
             physical.driver.reset(lease.had_errors)
-            # After the rollback: inside a failed transaction they can't be closed.
-            if lease.named_cursors and lease.close_held_cursors():
-                physical.driver.reset(False)  # CLOSE has begun a transaction, if autocommit is off
-            if self.options.reset == "session":
+            if not lease.is_ordinary:
+                # After the rollback: inside a failed transaction they can't be closed.
+                if lease.named_cursors and lease.close_held_cursors():
+                    physical.driver.reset(False)  # CLOSE has begun a transaction, if autocommit is off
+                if lease.may_hold_cursors and not self._restores_session:
+                    physical.driver.close_held_cursors()
+                    physical.driver.reset(False)  # as above
+            if self._restores_session:
                 self.opener.restore(physical.driver)
-            elif lease.may_hold_cursors:
-                physical.driver.close_held_cursors()
-                physical.driver.reset(False)  # as above
         except Exception as error:
             log.debug("%s: reset failed: %s", self.name, error)
             if physical.driver.is_demotion(error):
@@ -201,6 +222,7 @@ class Pool:
         """Close a connection that is out of the queue; the caller holds its place."""
         if reason == "dead":
             self._verifier.suspect_all()
+            self._queue.renew_permit()  # now: it may take a while to close this one
         self._queue.close_lent(physical, reason)
         self._reports.closed(physical, reason)
 
@@ -304,7 +326,7 @@ class Pool:
         running = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
         for lease in tuple(self._leases):
             if lease.thread not in running:
-                owner = lease.owner() if lease.owner is not None else None
+                owner = lease.owner()
                 lease.end("disposed")
                 lease.close()
                 if owner is not None:
@@ -324,8 +346,9 @@ class Pool:
                     os.dup2(devnull, physical.driver.fileno())
         finally:
             os.close(devnull)
+        self._queue.permit = None  # and nobody here goes on with one that was the parent's
         for lease in tuple(self._leases):
-            owner = lease.owner() if lease.owner is not None else None
+            owner = lease.owner()
             lease.forget_owner()  # nobody is to close it when its thread, which is not here, is found to have ended
             if owner is not None:
                 yield owner
@@ -337,7 +360,7 @@ class Pool:
         counters, now = self._counters, self._clock()
         leases = tuple(self._leases)
         error = self._queue.last_error
-        checkins, wait_seconds, use_seconds = counters.sums()
+        checkouts, wait_seconds, use_seconds = counters.sums()
         return Snapshot(
             name=self.name,
             pool_size=self.options.pool_size,
@@ -349,7 +372,7 @@ class Pool:
             waiting=self._places.waiting,
             opened=counters.opened,
             closed=counters.closed,
-            checkouts=checkins + len(leases),
+            checkouts=checkouts,
             timeouts=counters.timeouts,
             wait_seconds=wait_seconds,
             use_seconds=use_seconds,

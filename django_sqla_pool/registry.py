@@ -17,7 +17,7 @@ from .options import PoolOptions, parse
 from .pool import Pool
 from .snapshot import Snapshot
 
-__all__ = ["PoolKey", "dispose", "dispose_database", "known_pool", "pool_for", "snapshots"]
+__all__ = ["Lookup", "PoolKey", "dispose", "dispose_database", "look_up", "snapshots"]
 
 Settings = dict[str, Any]
 TimeZone = tuple[bool, str | None]  # whether USE_TZ is on, and the name of the connection's time zone
@@ -81,8 +81,8 @@ class PoolKey:
 
 
 @dataclasses.dataclass(repr=False)  # the settings hold a password
-class _Seen:
-    """The settings dict of an alias, as it was when its pool was last looked up."""
+class Lookup:
+    """What was found for the settings dict of an alias, as it was then."""
 
     settings: Settings  # the dict itself: keeps its id from being given to another
     copy: Settings
@@ -92,10 +92,10 @@ class _Seen:
 
 
 # _lock guards _pools; nothing waits under it. _seen is a cache of it, by the id of the settings: read and written by single
-# operations.
+# operations. A lookup compares all settings at each call: one that is changed in place leads to another pool at once.
 _lock = threading.Lock()
 _pools: dict[PoolKey, Pool] = {}
-_seen: dict[int, _Seen] = {}
+_seen: dict[int, Lookup] = {}
 _MOST_SEEN = 1000  # settings dicts of copied wrappers come and go; a cache that is thrown away costs 10 µs a lookup
 
 # A password that changes and a tenant that comes once leave a pool behind. An hour: a quiet night on a small site is
@@ -106,23 +106,15 @@ _SHORTEST_PAUSE = 0.05
 _abandoned: list[Pool] = []  # the parent's pools, in a forked child: kept, for collecting a connection would close it
 
 
-def known_pool(wrapper_class: type, settings: Settings, time_zone: TimeZone) -> Pool | None:
-    """Return the pool of these settings, if they are those of the last look at this dict; None if ``pool_for`` must be asked.
-
-    Compares all settings at each call: one that is changed in place leads to another pool at once.
-    """
+def look_up(
+    wrapper_class: type, settings: Settings, time_zone: TimeZone, alias: str, make: Callable[[PoolOptions], Pool]
+) -> Lookup:
+    """Find the pool of these settings; ``make`` makes it if there is none."""
     if not process.mark[0]:
         notice_fork()
     seen = _seen.get(id(settings))
     if seen is not None and seen.wrapper_class is wrapper_class and seen.time_zone == time_zone and seen.copy == settings:
-        return seen.pool
-    return None
-
-
-def pool_for(
-    wrapper_class: type, settings: Settings, time_zone: TimeZone, alias: str, make: Callable[[PoolOptions], Pool]
-) -> Pool:
-    """Return the pool of these settings; ``make`` makes it if there is none."""
+        return seen
     key = PoolKey.of(wrapper_class, settings, time_zone, alias)
     with _lock:
         pool = _pools.get(key)
@@ -131,11 +123,11 @@ def pool_for(
             pool = _pools[key] = make(key.pool_options)
         if len(_seen) >= _MOST_SEEN:
             _seen.clear()
-        _seen[id(settings)] = _Seen(settings, copied(settings), wrapper_class, time_zone, pool)
+        seen = _seen[id(settings)] = Lookup(settings, copied(settings), wrapper_class, time_zone, pool)
     if is_new:
         housekeeper.start(_make_round)
         ending.hear_of_it(_at_exit)
-    return pool
+    return seen
 
 
 def notice_fork() -> None:

@@ -25,30 +25,30 @@ class FairSemaphore:
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
-        # A place that is free is an item of _free, taken and put back by single atomic operations: while nobody waits, no
+        # A place that is free is an item of ``free``, taken and put back by single atomic operations: while nobody waits, no
         # lock is touched, at which threads that are interrupted would make the others wait. Who finds somebody in line
         # takes none; who puts one back while somebody stands there, or steps into the line, hands over what is free.
-        self._free: deque[None] = deque([None] * (limit or 0))
-        # _lock guards _line, handing over, and the two below; held for a few instructions. An RLock: the garbage collector
+        self.free: deque[None] = deque([None] * (limit or 0))
+        # _lock guards ``line``, handing over, and the two below; held for a few instructions. An RLock: the garbage collector
         # may run in between, and somebody's finaliser may close a connection.
         self._lock = threading.RLock()
-        self._line: deque[threading.Lock] = deque()
+        self.line: deque[threading.Lock] = deque()
         self._taken = 0  # counted only where there is no limit
         self._is_closed = False
 
     @property
     def waiting(self) -> int:
         """How many wait for a place."""
-        return len(self._line)
+        return len(self.line)
 
     def acquire(self, timeout: float) -> bool:
         """Take a place, waiting up to ``timeout`` seconds; false if none became free in time.
 
         Raises: Closed - after a ``close()`` that succeeded.
         """
-        if not self._line:
+        if not self.line:
             try:
-                self._free.pop()
+                self.free.pop()
             except IndexError:
                 pass  # none is free, or there is no limit, or it was closed
             else:
@@ -63,7 +63,7 @@ class FairSemaphore:
         with self._lock:
             if self._is_closed:
                 raise Closed
-            self._line.append(turn)
+            self.line.append(turn)
             self._hand_over_locked()  # what was put back meanwhile, by who did not see us in the line
         try:
             has_turn = turn.acquire(timeout=timeout)
@@ -74,24 +74,14 @@ class FairSemaphore:
         # Handed over between the end of the wait and leaving the line: it is ours after all.
         return has_turn or not self._leave_line(turn)
 
-    def take_at_once(self) -> bool:
-        """Take a place if one is free and nobody waits; false also where there is no limit, or after a ``close()``."""
-        if not self._line:
-            try:
-                self._free.pop()
-            except IndexError:
-                return False
-            return True
-        return False
-
     def release(self) -> None:
         """Give a place back: to the first in line, if anybody waits."""
         if self.limit is None:
             with self._lock:
                 self._taken -= 1
             return
-        self._free.append(None)
-        if self._line:
+        self.free.append(None)
+        if self.line:
             with self._lock:
                 self._hand_over_locked()
 
@@ -103,11 +93,11 @@ class FairSemaphore:
                 found = 0
                 with contextlib.suppress(IndexError):
                     while True:
-                        self._free.pop()
+                        self.free.pop()
                         found += 1
                 self._is_closed = not self._taken and found == (self.limit or 0)
                 if not self._is_closed:
-                    self._free.extend([None] * found)
+                    self.free.extend([None] * found)
                     self._hand_over_locked()
             return self._is_closed
 
@@ -117,31 +107,31 @@ class FairSemaphore:
         if self.limit is None:
             self._taken += 1
             return True
-        if self._line:
+        if self.line:
             return False
         try:
-            self._free.pop()
+            self.free.pop()
         except IndexError:
             return False
         return True
 
     def _hand_over_locked(self) -> None:
-        while self._line:
+        while self.line:
             try:
-                self._free.pop()
+                self.free.pop()
             except IndexError:
                 return
             try:
-                turn = self._line.popleft()
+                turn = self.line.popleft()
             except IndexError:  # a finaliser has handed over meanwhile
-                self._free.append(None)
+                self.free.append(None)
                 return
             turn.release()
 
     def _leave_line(self, turn: threading.Lock) -> bool:
         with self._lock:
             try:
-                self._line.remove(turn)
+                self.line.remove(turn)
             except ValueError:
                 return False
             return True

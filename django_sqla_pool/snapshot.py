@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import threading
-from collections import deque
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["Counters", "Snapshot"]
+from .physical import Physical
 
-MOST_NOTED = 100  # checkins; adding up so many takes 20 µs
+__all__ = ["Counters", "Snapshot"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,18 +50,18 @@ class Snapshot:
 
 
 class Counters:
-    """Sums that many threads add to."""
+    """Which connections of one pool are open, and what has been done with them and those before."""
 
     def __init__(self) -> None:
         # _lock guards all of them: += is no atomic operation. Nothing waits under it. An RLock: the garbage collector may
         # run in between, and somebody's finaliser may close a connection.
         self._lock = threading.RLock()
+        self.physicals: set[Physical] = set()  # those that are open: may be copied without the lock
         self.opened = 0
         self.timeouts = 0
         self._closed: dict[str, int] = {}
-        # What every checkin adds is only noted, by a single atomic operation, and added up now and then.
-        self._noted: deque[tuple[float, float]] = deque()
-        self._checkins = 0
+        # What the closed ones have been used for. Each that is open counts for itself: only who has it adds to that.
+        self._checkouts = 0
         self._wait_seconds = 0.0
         self._use_seconds = 0.0
 
@@ -72,30 +70,29 @@ class Counters:
         """How many connections were closed, by reason."""
         return MappingProxyType(dict(self._closed))
 
-    def count_open(self) -> None:
+    def count_open(self, physical: Physical) -> None:
         with self._lock:
+            self.physicals.add(physical)
             self.opened += 1
 
-    def count_close(self, reason: str) -> None:
+    def count_close(self, physical: Physical, reason: str) -> None:
         with self._lock:
+            self.physicals.discard(physical)
             self._closed[reason] = self._closed.get(reason, 0) + 1
+            self._checkouts += physical.checkouts
+            self._wait_seconds += physical.wait_seconds
+            self._use_seconds += physical.use_seconds
 
     def count_timeout(self) -> None:
         with self._lock:
             self.timeouts += 1
 
-    def count_checkin(self, waited: float, used: float) -> None:
-        self._noted.append((waited, used))
-        if len(self._noted) >= MOST_NOTED:
-            self.sums()
-
     def sums(self) -> tuple[int, float, float]:
-        """Return how many checkins there were, and how long their leases were waited for and used, in seconds."""
+        """Return how many checkouts there were, how long they took, and for how long what has come back was used, in seconds."""
         with self._lock:
-            with contextlib.suppress(IndexError):
-                while True:
-                    waited, used = self._noted.popleft()
-                    self._checkins += 1
-                    self._wait_seconds += waited
-                    self._use_seconds += used
-            return self._checkins, self._wait_seconds, self._use_seconds
+            physicals = tuple(self.physicals)
+            return (
+                self._checkouts + sum(physical.checkouts for physical in physicals),
+                self._wait_seconds + sum(physical.wait_seconds for physical in physicals),
+                self._use_seconds + sum(physical.use_seconds for physical in physicals),
+            )

@@ -61,18 +61,6 @@ class Verifier:
             return "dead"
         return None if self._answers(physical, driver.ping, now, deadline) else "dead"
 
-    def is_fresh(self, physical: Physical, generation: object, now: float) -> bool:
-        """Tell whether an idle connection may be lent without a ping or a close. Changes nothing, on the connection neither."""
-        return (
-            physical.idle_since is not None
-            and now - physical.idle_since < self._options.ping_after
-            and physical.idle_since >= self._distrusted_at
-            and physical.generation is generation
-            and now < physical.expires_at
-            and physical.driver.is_quiet()
-            and not physical.driver.is_answer_due
-        )
-
     def _answers(self, physical: Physical, ask: Callable[[float], None], now: float, deadline: float) -> bool:
         """Tell whether the server answers on an idle connection, within ANSWER_WITHIN seconds."""
         assert physical.idle_since is not None, "bug: idle, but never given back"

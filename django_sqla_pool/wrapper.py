@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import time
+from asyncio import _get_running_loop
 from collections.abc import Iterator
+from threading import get_ident
 from types import ModuleType
 from typing import Any, TypeGuard, TypeVar
 
@@ -17,7 +19,7 @@ from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 from django.db.utils import DatabaseErrorWrapper, Error
 from django.utils.functional import cached_property
 
-from . import process, registry
+from . import reconnect, registry
 from .creation import pooled_creation
 from .cursors import looking_cursors
 from .drivers import driver_class
@@ -25,7 +27,8 @@ from .lease import Lease
 from .opener import WrapperOpener, is_unpooled, unpooled
 from .options import PoolOptions
 from .pool import Pool
-from .reconnect import may_reconnect, reconnect
+from .process import mark
+from .registry import Lookup
 from .semaphore import Closed
 
 __all__ = ["is_pooled", "pooled"]
@@ -59,8 +62,18 @@ def pooled(base: Wrapper) -> Wrapper:
         "creation_class": pooled_creation(base.creation_class),  # type: ignore[arg-type]
         **looking_cursors(base, driver.holding_word),
     }
+    if base.validate_thread_sharing is BaseDatabaseWrapper.validate_thread_sharing:
+        namespace["validate_thread_sharing"] = _validate_thread_sharing
     return type("DatabaseWrapper", (mixin, base), namespace)  # type: ignore[return-value]
 
+
+def _validate_thread_sharing(self: _Pooled) -> None:
+    """As Django does, for each cursor; but who is in the wrapper's own thread need not ask under a lock whether others may be."""
+    if self._thread_ident != get_ident():
+        BaseDatabaseWrapper.validate_thread_sharing(self)
+
+
+_django_close: Any = BaseDatabaseWrapper.close
 
 # The methods of Django's connect() in which an engine opens and sets up a connection. The last one tells whether any is hidden.
 _HIDDEN = ("get_connection_params", "get_new_connection", "set_autocommit", "init_connection_state")
@@ -76,28 +89,32 @@ class _Pooled(BaseDatabaseWrapper):
     _thread_ident: int
 
     _lease: Lease | None = None
-    _previous: Lease | None = None  # the lease before
+    _previous: Lease | None = None  # the lease before, and
+    _lookup: Lookup  # what it was found by
     _is_pooled = False  # until __init__ is through: an engine may query in there
     _uses_tz = False  # noted when the name of the time zone is
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Set here, though the class has them: so they are at the same place in the dict of each wrapper, where the interpreter
+        # looks first.
+        self._lease = self._previous = None
+        self._uses_tz = self._is_pooled = False
         super().__init__(*args, **kwargs)
         self._is_pooled = self.alias != NO_DB_ALIAS and not is_unpooled()
 
     def find_pool(self) -> Pool | None:
         """Return the pool for the settings as they are now; None if this wrapper connects by itself."""
-        if not self._is_pooled:
-            return None
-        settings, name = self.settings_dict, self.timezone_name
-        time_zone = (self._uses_tz, name)
-        pool = registry.known_pool(type(self), settings, time_zone)
-        if pool is not None:
-            return pool
-        if settings["NAME"] is None:
+        lookup = self._look_up()
+        return None if lookup is None else lookup.pool
+
+    def _look_up(self) -> Lookup | None:
+        settings = self.settings_dict
+        if not self._is_pooled or settings["NAME"] is None:
             return None
         if self.vendor == "postgresql" and settings["OPTIONS"].get("pool"):
             return None  # Django's own pool: it was asked for by name
-        return registry.pool_for(type(self), settings, time_zone, self.alias, self._make_pool)
+        name = self.timezone_name  # before the other one, which it may change
+        return registry.look_up(type(self), settings, (self._uses_tz, name), self.alias, self._make_pool)
 
     @cached_property
     def timezone_name(self) -> str:
@@ -115,41 +132,61 @@ class _Pooled(BaseDatabaseWrapper):
     # ---------------------------------------------------------------------------------------- connecting and closing
 
     def connect(self) -> None:
-        """Connect as Django does, but with a connection from the pool.
-
-        While Django's connect() runs, the methods in which an engine opens and sets up a connection are hidden: they
-        have been run when the pool opened this one, including what a subclass has made of them.
-        """
+        """Connect as Django does, but with a connection from the pool."""
         if self._lease is not None:  # somebody set self.connection to None without closing it
             self._give_back("abandoned")
-        pool = self.find_pool()
-        if pool is None:
-            super().connect()
-            return
+        try:
+            if self._goes_on():
+                return
+            lookup = self._look_up()
+            if lookup is not None:
+                self._connect_from(lookup)
+                return
+        except BaseException:
+            # Django would keep a half-prepared connection; the pool wants it back, even if it was only just resumed.
+            self.connection = None
+            self._lease = self._lease or self._previous
+            self._give_back(None)
+            raise
+        super().connect()
+
+    def _goes_on(self) -> bool:
+        """Resume the previous lease, if all that Django's connect() would look at is as it was then; without calling it."""
+        previous = self._previous
+        # A copy.copy() of a wrapper shares it, but only the original may go on with it.
+        if previous is None or previous.owner() is not self:
+            return False
+        lookup, time_zone = self._lookup, self.timezone_name
+        if (
+            mark[0]  # else this process is a child of a fork
+            and lookup.copy == self.settings_dict
+            and lookup.time_zone == (self._uses_tz, time_zone)
+            and getattr(super().connect, "__func__", None) is reconnect.known_connect
+            and type(self).check_settings is reconnect.known_check_settings
+            and _get_running_loop() is None  # under an event loop Django refuses to connect
+            and previous.pool.resume(previous)
+        ):
+            self._lease = previous
+            reconnect.reconnect(self, previous.physical.driver.reconnected_state)
+            return True
+        previous.close()  # there will be another; and an interrupt may have lost this one just after it was resumed
+        return False
+
+    def _connect_from(self, lookup: Lookup) -> None:
+        """Call Django's connect().
+
+        While it runs, the methods in which an engine opens and sets up a connection are hidden: they have been run when the
+        pool opened this one, including what a subclass has made of them.
+        """
         attributes = self.__dict__
         try:
-            previous = self._previous
-            # A copy.copy() of a wrapper shares it, but only the original may go on with it.
-            if previous is not None and previous.owner is not None and previous.owner() is self:
-                if previous.pool is pool and may_reconnect(super().connect):
-                    self._lease = pool.resume(previous)
-                    if self._lease is not None:
-                        attributes.update(previous.physical.driver.wrapper_state)
-                        reconnect(self, previous.connection)
-                        return
-                previous.close()  # there will be another; and an interrupt may have lost this one just after it was resumed
             # Django calls it last, before connection_created is sent: its receivers find the wrapper as it is.
             attributes["init_connection_state"] = self._unhide
-            attributes["get_connection_params"] = lambda: pool
+            attributes["get_connection_params"] = lambda: lookup
             attributes["get_new_connection"] = self._check_out
             # The pool lends connections with autocommit as the settings want it.
             attributes["set_autocommit"] = self.note_autocommit
             super().connect()
-        except BaseException:
-            # Django would keep a half-prepared connection; the pool wants it back.
-            self.connection = None
-            self._give_back(None)
-            raise
         finally:
             if "init_connection_state" in attributes:  # it has failed, or was interrupted
                 self._unhide()
@@ -176,14 +213,16 @@ class _Pooled(BaseDatabaseWrapper):
         for name in _HIDDEN:
             attributes.pop(name, None)
 
-    def _check_out(self, pool: Pool | None) -> Any:
+    def _check_out(self, lookup: Lookup | None) -> Any:
         lease = None
         while lease is None:
-            assert pool is not None
+            assert lookup is not None
             try:
-                lease = self._lease = pool.checkout(self, self._previous.physical if self._previous is not None else None)
+                lease = self._lease = lookup.pool.checkout(self, self._previous.physical if self._previous is not None else None)
             except Closed:  # retired since we looked it up
-                pool = self.find_pool()
+                lookup = self._look_up()
+            else:
+                self._lookup = lookup
         self.__dict__.update(lease.physical.driver.wrapper_state)
         return lease.connection
 
@@ -194,18 +233,23 @@ class _Pooled(BaseDatabaseWrapper):
             return
         # At once, even inside atomic(), where Django keeps it: it will be somebody else's in a moment.
         self.connection = None
-        self._give_back(None)
+        if lease.is_ordinary and lease.owner() is self and mark[0]:  # as _give_back() does, with two steps less
+            self._previous = lease
+            self._lease = None
+            lease.pool.checkin(lease)
+        else:
+            self._give_back(None)
 
     def _give_back(self, reason: str | None) -> None:
-        if not process.mark[0]:
+        if not mark[0]:
             registry.notice_fork()
         lease, self._lease = self._lease, None
         # A copy.copy() of a wrapper shares its lease, but only the original may end it.
-        if lease is not None and lease.owner is not None and lease.owner() is self:
+        if lease is not None and lease.owner() is self:
+            self._previous = lease
             if reason is not None:
                 lease.end(reason)
             lease.pause()
-            self._previous = lease
 
     def forget_lease(self) -> None:
         """The connection is the parent's, in a forked child, or closed, at the end of the process: connect again if need be."""
@@ -262,7 +306,7 @@ class _Pooled(BaseDatabaseWrapper):
         return is_usable
 
     def close_if_health_check_failed(self) -> None:
-        if not process.mark[0]:  # here, since Django calls this before anything that uses the connection
+        if not mark[0]:  # here, since Django calls this before anything that uses the connection
             registry.notice_fork()
         if self.connection is None or not self.health_check_enabled or self.health_check_done:
             return
@@ -273,12 +317,25 @@ class _Pooled(BaseDatabaseWrapper):
         self.health_check_done = True
 
     def close_if_unusable_or_obsolete(self) -> None:
-        if self._lease is not None and self.close_at is not None and time.monotonic() >= self.close_at:
-            # It is given back in any case, and verified before it is lent again: Django need not look at its autocommit, nor
-            # ping it after an error.
-            self.close()
-        elif self.connection is not None:
+        if self._lease is None:
+            if self.connection is not None:
+                super().close_if_unusable_or_obsolete()
+        elif self.close_at is None or time.monotonic() < self.close_at:
             super().close_if_unusable_or_obsolete()
+        # From here on it is given back in any case, and verified before it is lent again: Django need not look at its autocommit,
+        # nor ping it after an error.
+        elif (
+            self.in_atomic_block
+            or self.closed_in_transaction
+            or self._thread_ident != get_ident()
+            or _get_running_loop() is not None
+            or type(self).close is not _django_close
+            or "close" in self.__dict__
+        ):
+            self.close()
+        else:  # what Django's close() does, which has nothing to refuse
+            self.run_on_commit = []
+            self._close()
 
     @cached_property
     def wrap_database_errors(self) -> DatabaseErrorWrapper:

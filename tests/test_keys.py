@@ -263,13 +263,13 @@ def test_a_wrapper_that_has_found_its_pool_just_before_it_was_forgotten_gets_the
     from django_sqla_pool import registry
 
     wrapper = make_wrapper()
-    forgotten = wrapper.find_pool()
+    forgotten = wrapper._look_up()
     registry.forget_unused(0)
     found = iter([forgotten])
-    original = type(wrapper).find_pool
-    monkeypatch.setattr(type(wrapper), "find_pool", lambda self: next(found, None) or original(self))
+    original = type(wrapper)._look_up
+    monkeypatch.setattr(type(wrapper), "_look_up", lambda self: next(found, None) or original(self))
     wrapper.ensure_connection()
-    assert forgotten.snapshot().checkouts == 0
+    assert forgotten.pool.snapshot().checkouts == 0
     assert wrapper.find_pool().snapshot().in_use == 1
 
 

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import gc
 import threading
+from collections import deque
 from functools import wraps
 from unittest import mock
 
@@ -94,7 +95,7 @@ def test_a_wrapper_is_left_as_djangos_own_connect_leaves_it(wrapper, lease, monk
 
     resumed, by = connected()
     assert by is lease
-    monkeypatch.setattr(reconnect, "_is_known", False)
+    monkeypatch.setattr(reconnect, "known_connect", object())
     djangos, by = connected()
     assert by is not lease
     assert resumed.keys() == djangos.keys()
@@ -104,7 +105,7 @@ def test_a_wrapper_is_left_as_djangos_own_connect_leaves_it(wrapper, lease, monk
 
 def test_what_an_interrupt_has_lost_just_after_it_was_resumed_is_given_back(wrapper, lease):
     pool = wrapper.find_pool()
-    assert pool.resume(lease) is lease  # and here it comes
+    assert pool.resume(lease)  # and here it comes
     assert not is_resumed(wrapper, lease)
     assert pool.snapshot().in_use == 1
     wrapper.close()
@@ -136,11 +137,15 @@ def change_settings(wrapper):
     wrapper.settings_dict["POOL_OPTIONS"]["TIMEOUT"] = 29
 
 
-def distrust(wrapper):
-    wrapper.find_pool()._verifier.suspect_all()
+def lose_another(wrapper):
+    pool = wrapper.find_pool()
+    first, second = pool.checkout(), pool.checkout()
+    first.close()
+    second.end("dead")
+    second.close()
 
 
-@pytest.mark.parametrize("what_happens", [fail, dispose, change_settings, distrust])
+@pytest.mark.parametrize("what_happens", [fail, dispose, change_settings, lose_another])
 def test_what_is_out_of_the_ordinary_is_left_to_a_checkout(wrapper, lease, what_happens):
     what_happens(wrapper)
     assert not is_resumed(wrapper, lease)
@@ -234,17 +239,17 @@ def test_an_engines_own_connect_is_called_each_time(make_wrapper):
 @pytest.mark.parametrize("what", ["dispose", "answer"])
 def test_what_happens_between_the_look_and_the_taking_is_seen(wrapper, lease, monkeypatch, what):
     pool = wrapper.find_pool()
-    take_at_once = pool._places.take_at_once
 
-    def late():
-        if what == "dispose":
-            pool._queue.new_generation()
-        else:
-            lease.physical.driver.is_answer_due = True  # another borrower has come and gone
-        return take_at_once()
+    class Late(deque):
+        def pop(self):
+            if what == "dispose":
+                pool._queue.new_generation()
+            else:
+                lease.physical.driver.is_answer_due = True  # another borrower has come and gone
+            return super().pop()
 
-    monkeypatch.setattr(pool._places, "take_at_once", late)
-    assert pool.resume(lease) is None
+    monkeypatch.setattr(pool._places, "free", Late(pool._places.free))
+    assert not pool.resume(lease)
     assert (pool.snapshot().in_use, pool.snapshot().idle) == (0, 1)
     lease.physical.driver.is_answer_due = False
     assert not is_resumed(wrapper, lease)
@@ -289,7 +294,7 @@ def test_an_owner_that_goes_between_two_requests_is_no_news_for_the_housekeeper(
     del owner
     gc.collect()
     assert submitted == []
-    assert lease.owner is None
+    assert lease.owner() is None
 
 
 @pytest.mark.parametrize("is_kept", [True, False], ids=["the wrapper lives on", "the wrapper goes too"])

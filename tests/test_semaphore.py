@@ -149,7 +149,7 @@ def test_a_place_handed_over_at_the_very_end_of_the_wait_is_taken():
         while "_leave_line" not in {frame.f_code.co_name for frame in _stack(thread)}:
             tick.wait(0.001)
             assert thread.is_alive()
-        semaphore._line.popleft().release()  # as release() does, which has come first
+        semaphore.line.popleft().release()  # as release() does, which has come first
     thread.join(30)
     assert results == [True]
     assert not semaphore.acquire(0)
@@ -191,7 +191,7 @@ class Late(deque):
 
 def test_a_place_put_back_just_after_the_first_look_is_found_by_who_does_not_wait():
     semaphore = FairSemaphore(1)
-    semaphore._free = Late(semaphore._free)
+    semaphore.free = Late(semaphore.free)
     assert semaphore.acquire(0)
     assert not semaphore.acquire(0)
 
@@ -207,7 +207,7 @@ class Gone(deque):
 def test_a_place_that_nobody_waits_for_any_more_stays_free():
     semaphore = FairSemaphore(1)
     semaphore.acquire(0)
-    semaphore._line = Gone([threading.Lock()])
+    semaphore.line = Gone([threading.Lock()])
     semaphore.release()
     assert semaphore.waiting == 0
     assert semaphore.acquire(0)

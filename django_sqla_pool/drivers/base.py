@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Driver", "Liveness", "NoAnswer", "ResetFailed"]
+__all__ = ["Driver", "Liveness", "NoAnswer", "ResetFailed", "poll"]
 
 
 class Liveness(enum.Enum):
@@ -46,7 +46,7 @@ class _PollFd(ctypes.Structure):
 # Not select.poll(), which lets go of the GIL: among busy threads it costs up to sys.getswitchinterval(), 5 ms, to have it
 # back. With a timeout of 0 poll(2) never waits, so PyDLL, which keeps the GIL, is safe; gevent has nothing to patch in it.
 # Without argtypes, and with what is no int made beforehand: checking them would cost as much as the call.
-_poll = ctypes.PyDLL(None).poll
+poll = ctypes.PyDLL(None).poll
 _ONE = ctypes.c_ulong(1)
 _QUIET = Liveness.QUIET  # up to Python 3.10 an enum looks its members up by a function of its own, at each use
 
@@ -74,8 +74,9 @@ class Driver(abc.ABC):
         self.autocommit = autocommit
         self.parameters = parameters
         self.wrapper_state: dict[str, Any] = {}
+        self.reconnected_state: dict[str, Any] = {}  # and what Django's connect() leaves on a wrapper
         self._pollfd = _PollFd(self.fileno(), select.POLLIN | getattr(select, "POLLRDHUP", 0), 0)
-        self._pollfd_reference = ctypes.byref(self._pollfd)
+        self.poll_arguments = (ctypes.byref(self._pollfd), _ONE, 0)
 
     def fileno(self) -> int:
         """Return the descriptor of the connection's socket."""
@@ -87,13 +88,13 @@ class Driver(abc.ABC):
 
     def is_quiet(self) -> bool:
         """Tell whether the socket is as it should be. Only looks, so others may use the connection meanwhile."""
-        return _poll(self._pollfd_reference, _ONE, 0) == 0 and not self.is_closed()
+        return poll(*self.poll_arguments) == 0 and not self.is_closed()
 
     def probe(self) -> Liveness:
         """Look at the socket, without a round trip (about 1 µs)."""
         if self.is_closed():
             return Liveness.DEAD  # and its descriptor may be another socket's by now
-        if _poll(self._pollfd_reference, _ONE, 0) == 0:
+        if poll(*self.poll_arguments) == 0:
             return _QUIET
         return Liveness.DEAD if self._pollfd.revents & _CLOSED else self.look_closer()
 
@@ -104,9 +105,9 @@ class Driver(abc.ABC):
     def is_readable(self, seconds: float) -> bool:
         """Wait so long, without blocking other threads, until something arrives or the other side closes."""
         # Unlike probe() it has to let go of the GIL, and under gevent of the other greenlets. (select() fails above 1023.)
-        poll = select.poll()
-        poll.register(self.fileno(), select.POLLIN | _CLOSED)
-        return bool(poll.poll(max(0.0, seconds) * 1000))
+        waiting = select.poll()
+        waiting.register(self.fileno(), select.POLLIN | _CLOSED)
+        return bool(waiting.poll(max(0.0, seconds) * 1000))
 
     @abc.abstractmethod
     def ping(self, seconds: float) -> None:

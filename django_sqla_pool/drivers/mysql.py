@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from .base import Driver, NoAnswer, ResetFailed
+from .base import Driver, NoAnswer, ResetFailed, poll
 from .native import Native
 
 __all__ = ["MySQLClient", "PyMySQL"]
@@ -41,6 +41,9 @@ class _MySQL(Driver):
     def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
         super().__init__(connection, autocommit, parameters)
         self._untouched = _AUTOCOMMIT if autocommit else 0
+
+    def is_quiet(self) -> bool:
+        return bool(poll(*self.poll_arguments) == 0 and self.connection.open)
 
     @abc.abstractmethod
     def status(self) -> int:
@@ -133,13 +136,14 @@ class MySQLClient(_MySQL):
         self._has_status = self._native is not None and self._native.has_status
 
     def status(self) -> int:
-        if self._native is not None and self._has_status:
-            return self._native.status()
+        if self._has_status:
+            native: Any = self._native
+            return int(native.status())
         return _AUTOCOMMIT if self.connection.get_autocommit() else 0
 
     def reset(self, had_errors: bool) -> None:
-        native = self._native
-        if native is not None and self._has_status:
+        if self._has_status:
+            native: Any = self._native
             # errno(): the last statement failed, even if Django never saw it.
             if had_errors or self.connection.errno() or native.status() & _CHANGEABLE != self._untouched:
                 super().reset(had_errors or bool(self.connection.errno()))

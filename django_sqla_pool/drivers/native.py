@@ -37,7 +37,9 @@ class Native:
     _SERVER_STATUS = 30  # MARIADB_CONNECTION_SERVER_STATUS of enum mariadb_value in Connector/C's mysql.h, since 3.0
 
     def __init__(self, capsule: object) -> None:
-        self._mysql = ctypes.c_void_p(_pointer(capsule, b"_mysql.connection.native_connection"))
+        # A reference to what is there is the pointer, made beforehand: one in a c_void_p would be made anew for each call.
+        address = _pointer(capsule, b"_mysql.connection.native_connection")
+        self._mysql = ctypes.byref(ctypes.c_char.from_address(address))
         self._word = ctypes.c_uint(0)
         self._word_reference = ctypes.byref(self._word)
         self._reset_connection, self._get_info, self._next_result = _functions()

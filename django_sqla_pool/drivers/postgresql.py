@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .base import Driver, Liveness, NoAnswer, ResetFailed
+from .base import Driver, Liveness, NoAnswer, ResetFailed, poll
 from .libpq import LibPQ
 
 __all__ = ["Psycopg", "Psycopg2"]
@@ -139,6 +139,8 @@ class Psycopg(_PostgreSQL):
     def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
         super().__init__(connection, autocommit, parameters)
         self._pgconn = connection.pgconn
+        # psycopg's own properties and methods for these are functions in Python.
+        self._has_attributes = all(hasattr(connection, name) for name in ("_autocommit", "_num_transactions", "_tpc"))
 
     def remember_session(self) -> None:
         super().remember_session()
@@ -146,6 +148,23 @@ class Psycopg(_PostgreSQL):
 
     def is_closed(self) -> bool:
         return bool(self._pgconn.status == _CONNECTION_BAD)
+
+    def is_quiet(self) -> bool:
+        return bool(poll(*self.poll_arguments) == 0 and self._pgconn.status != _CONNECTION_BAD)
+
+    def reset(self, had_errors: bool) -> None:
+        # What the steps of every driver come to, in one, for a connection on which there is nothing to undo.
+        connection, pgconn = self.connection, self._pgconn
+        if (
+            not self._has_attributes
+            or pgconn.transaction_status
+            or pgconn.pipeline_status
+            or connection._autocommit is not self.autocommit
+            or connection._num_transactions
+            or connection._tpc
+            or connection.lock.locked()
+        ):
+            super().reset(had_errors)
 
     def is_idle(self, had_errors: bool) -> bool:
         # libpq follows the status of every ReadyForQuery, errors included; a pipeline can hide what is still to come.
