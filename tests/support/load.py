@@ -38,6 +38,7 @@ class Request:
     began: float
     connected: float | None  # when it had its connection; None: it got none
     ended: float
+    session: int | None = None  # that connection's, at the server
     step: str = ""  # where it failed: "checkout", "work" (nothing was committed) or "commit" (in doubt)
     kind: type[BaseException] | None = None
     text: str = ""  # of the error; the error itself would keep the connection alive
@@ -49,7 +50,8 @@ class Request:
 
     def __str__(self) -> str:
         name = "success" if self.kind is None else f"{self.step}: {self.kind.__name__}: {self.text}"
-        return f"thread {self.thread}, {self.began:.3f} to {self.ended:.3f}, waited {self.waited:.3f} s: {name}"
+        who = f"thread {self.thread}, session {self.session}"
+        return f"{who}, {self.began:.3f} to {self.ended:.3f}, waited {self.waited:.3f} s: {name}"
 
 
 class _RolledBack(Exception):
@@ -198,12 +200,13 @@ class Load:
     def _request(self, number: int, wrapper: Any, chance: random.Random) -> None:
         close_old_connections()
         began = time.monotonic()
-        connected = None
+        connected = session = None
         doing = _Doing()
         failure = None
         try:
             wrapper.ensure_connection()
             connected = time.monotonic()
+            session = _session_of(wrapper.connection)
             if (pool := wrapper.find_pool()) is not None:
                 self.pools[id(pool)] = pool
             doing.step = "work"
@@ -223,7 +226,7 @@ class Load:
         except Error as error:  # a check-in never raises for what a server does
             self._seen.append(f"closing failed: {error}")
         why = () if failure is None else (doing.step, type(failure), str(failure).strip())
-        self._requests.append(Request(number, began, connected, ended, *why))
+        self._requests.append(Request(number, began, connected, ended, session, *why))
 
     def _read(self, wrapper: Any, doing: _Doing) -> None:
         with wrapper.cursor() as cursor:
