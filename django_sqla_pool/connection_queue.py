@@ -99,8 +99,8 @@ class ConnectionQueue(QueuePool):
         self.physicals = counters.physicals  # a connection is among them from its opening to its closing
         self.generation = object()  # a connection of another one is to be closed instead of lent
         # An idle connection that came back under this permit may be lent again without a checkout, to who had it last. Another
-        # one is issued at each event after which that may be wrong; none (None) while there is overflow, which is to go idle, and
-        # while the server is away, when those in line come first.
+        # one is issued at each event after which that may be wrong; none (None) while there is overflow, which is to go idle,
+        # while the server is away, when those in line come first, and where the least recently used one is to be lent.
         self.permit: object = None
         self.renew_permit()
 
@@ -214,9 +214,11 @@ class ConnectionQueue(QueuePool):
         try:
             physical.record.close()
         finally:
-            self._counters.count_close(physical, reason)
-            self.renew_permit()  # it may have been the last one of the overflow
-            self._dec_overflow()
+            try:
+                self._counters.count_close(physical, reason)
+            finally:
+                self._dec_overflow()
+                self.renew_permit()  # it may have been the last one of the overflow
 
     def has(self, fault: Callable[[Physical], str | None]) -> bool:
         """Tell whether an idle connection has a fault; asks of each, up to the first that has one."""
@@ -245,10 +247,15 @@ class ConnectionQueue(QueuePool):
         # Jitter, only downwards, so that connections opened together do not expire together.
         expires_at = float("inf") if recycle == -1 else now + recycle * random.uniform(0.9, 1.0)
         physical = record.info[_PHYSICAL] = Physical(driver, record, now, expires_at, generation)
-        self._counters.count_open(physical)
-        self._may_open_own = True
-        self._end_outage()
-        self.renew_permit()
+        try:
+            self._counters.count_open(physical)
+            self._may_open_own = True
+            self._end_outage()
+            self.renew_permit()
+        except BaseException:  # an interrupt
+            self._counters.count_close(physical, "abandoned")
+            self._close_connection(driver.connection)
+            raise
         return driver.connection
 
     def _take_or_open(self) -> ConnectionPoolEntry:

@@ -124,8 +124,8 @@ class Pool:
             return False
         try:
             if queue.idle.pop(physical.record, False):
-                # It was looked at while anybody could have taken it. Of all that was true then, only these two may not be now.
-                if physical.permit is not queue.permit or physical.driver.is_answer_due:
+                # It was looked at while anybody could have taken it. Of all that was true then, only these may not be now.
+                if queue.permit is not permit or physical.permit is not permit or physical.driver.is_answer_due:
                     queue.put_back(physical)
                 else:
                     try:
@@ -167,7 +167,10 @@ class Pool:
     # -------------------------------------------------------------------------------------------------------- checkin
 
     def checkin(self, lease: Lease) -> None:
-        """Take a leased connection back: roll it back, and keep or close it. ``Lease.close()`` calls it, once."""
+        """Take a leased connection back: roll it back, and keep or close it; nothing, if it is not out.
+
+        ``Lease.close()`` calls it, and ``Lease.pause()`` for one that may be resumed.
+        """
         try:
             self._leases.remove(lease)
         except KeyError:
@@ -199,7 +202,7 @@ class Pool:
         if physical.generation is not self._queue.generation:
             return "disposed"
         try:
-            if lease.cursors:
+            if lease.cursors or lease.named_cursors:
                 lease.close_cursors()
             physical.driver.reset(lease.had_errors)
             if not lease.is_ordinary:
@@ -220,10 +223,12 @@ class Pool:
 
     def _discard(self, physical: Physical, reason: str) -> None:
         """Close a connection that is out of the queue; the caller holds its place."""
-        if reason == "dead":
-            self._verifier.suspect_all()
-            self._queue.renew_permit()  # now: it may take a while to close this one
-        self._queue.close_lent(physical, reason)
+        try:
+            if reason == "dead":
+                self._verifier.suspect_all()
+                self._queue.renew_permit()  # now: it may take a while to close this one
+        finally:
+            self._queue.close_lent(physical, reason)
         self._reports.closed(physical, reason)
 
     # ---------------------------------------------------------------------------------------------------- housekeeping

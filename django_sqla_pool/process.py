@@ -1,7 +1,7 @@
 """Which process this is: a fork is noticed at every look, without a system call where the kernel allows it.
 
 It owns the mark that a child of a fork does not have. What is to be done then is registry.py's business: whoever reads the mark
-directly, where even a call of ``has_forked`` would be felt in each request, does so as ``if not process.mark[0]: notice_fork()``.
+directly, where even a call of ``has_forked`` would be felt in each request, calls ``registry.notice_fork()`` where it is zero.
 """
 
 from __future__ import annotations

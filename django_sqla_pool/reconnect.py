@@ -13,7 +13,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-__all__ = ["known_check_settings", "known_connect", "reconnect", "state_of"]
+__all__ = ["is_plain", "known_connect", "reconnect", "state_of"]
 
 # The names that Django's connect() uses, in order, in all releases that are supported. One that uses others does something that
 # is not done here, and is left to do it itself.
@@ -31,9 +31,8 @@ def is_known(connect: Any) -> bool:
     return code is not None and code.co_names == CONNECT
 
 
-#: Only where a wrapper's are these two may it be reconnected; nobody's is ``object()``.
+#: Only where a wrapper's is this one may it be reconnected; nobody's is ``object()``.
 known_connect = BaseDatabaseWrapper.connect if is_known(BaseDatabaseWrapper.connect) else object()
-known_check_settings = BaseDatabaseWrapper.check_settings
 
 
 def state_of(connection: Any, autocommit: bool) -> dict[str, Any]:
@@ -47,6 +46,16 @@ def state_of(connection: Any, autocommit: bool) -> dict[str, Any]:
         "connection": connection,
         "autocommit": autocommit,
     }
+
+
+def is_plain(wrapper_class: type[BaseDatabaseWrapper]) -> bool:
+    """Tell whether what is set on its wrappers is merely kept, and check_settings() asks nothing that a lookup does not compare."""
+    names = state_of(None, True)
+    return (
+        wrapper_class.check_settings is BaseDatabaseWrapper.check_settings
+        and wrapper_class.__setattr__ is object.__setattr__
+        and not any(hasattr(getattr(wrapper_class, name, None), "__set__") for name in names)
+    )
 
 
 def reconnect(wrapper: Any, state: dict[str, Any]) -> None:

@@ -92,6 +92,7 @@ class _Pooled(BaseDatabaseWrapper):
     _previous: Lease | None = None  # the lease before, and
     _lookup: Lookup  # what it was found by
     _is_pooled = False  # until __init__ is through: an engine may query in there
+    _is_plain = False  # true: what is done here in Django's stead is what Django would do, for all that the class says
     _uses_tz = False  # noted when the name of the time zone is
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -101,6 +102,14 @@ class _Pooled(BaseDatabaseWrapper):
         self._uses_tz = self._is_pooled = False
         super().__init__(*args, **kwargs)
         self._is_pooled = self.alias != NO_DB_ALIAS and not is_unpooled()
+
+    def __init_subclass__(cls, **details: Any) -> None:
+        super().__init_subclass__(**details)
+        cls._is_plain = (
+            reconnect.is_plain(cls)
+            and cls.close is _django_close
+            and cls.validate_thread_sharing in (_validate_thread_sharing, BaseDatabaseWrapper.validate_thread_sharing)
+        )
 
     def find_pool(self) -> Pool | None:
         """Return the pool for the settings as they are now; None if this wrapper connects by itself."""
@@ -156,13 +165,14 @@ class _Pooled(BaseDatabaseWrapper):
         # A copy.copy() of a wrapper shares it, but only the original may go on with it.
         if previous is None or previous.owner() is not self:
             return False
+        if not mark[0]:
+            registry.notice_fork()
         lookup, time_zone = self._lookup, self.timezone_name
         if (
-            mark[0]  # else this process is a child of a fork
+            self._is_plain
             and lookup.copy == self.settings_dict
             and lookup.time_zone == (self._uses_tz, time_zone)
             and getattr(super().connect, "__func__", None) is reconnect.known_connect
-            and type(self).check_settings is reconnect.known_check_settings
             and _get_running_loop() is None  # under an event loop Django refuses to connect
             and previous.pool.resume(previous)
         ):
@@ -217,12 +227,11 @@ class _Pooled(BaseDatabaseWrapper):
         lease = None
         while lease is None:
             assert lookup is not None
+            self._lookup = lookup
             try:
                 lease = self._lease = lookup.pool.checkout(self, self._previous.physical if self._previous is not None else None)
             except Closed:  # retired since we looked it up
                 lookup = self._look_up()
-            else:
-                self._lookup = lookup
         self.__dict__.update(lease.physical.driver.wrapper_state)
         return lease.connection
 
@@ -325,12 +334,14 @@ class _Pooled(BaseDatabaseWrapper):
         # From here on it is given back in any case, and verified before it is lent again: Django need not look at its autocommit,
         # nor ping it after an error.
         elif (
-            self.in_atomic_block
+            not self._is_plain
+            or self.connection is None
+            or self.in_atomic_block
             or self.closed_in_transaction
             or self._thread_ident != get_ident()
             or _get_running_loop() is not None
-            or type(self).close is not _django_close
             or "close" in self.__dict__
+            or BaseDatabaseWrapper.close is not _django_close
         ):
             self.close()
         else:  # what Django's close() does, which has nothing to refuse

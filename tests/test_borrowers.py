@@ -286,6 +286,18 @@ def test_an_abandoned_iterator(wrapper, observer):
 
 
 @pytest.mark.parametrize("alias", ["default"])
+def test_an_abandoned_iterator_that_is_all_there_is_in_a_transaction(make_wrapper):
+    wrapper = make_wrapper(AUTOCOMMIT=False)
+    cursor = wrapper.chunked_cursor()
+    cursor.execute("SELECT generate_series(1, 1000)")
+    assert cursor.fetchmany(10)
+    wrapper.close()
+    wrapper.ensure_connection()
+    assert wrapper.find_pool().snapshot().opened == 1
+    cursor.close()
+
+
+@pytest.mark.parametrize("alias", ["default"])
 def test_an_abandoned_iterator_beside_a_half_read_stream(wrapper):
     if driver_of(wrapper) == "psycopg2":
         wrapper.ensure_connection()

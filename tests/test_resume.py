@@ -236,24 +236,93 @@ def test_an_engines_own_connect_is_called_each_time(make_wrapper):
     wrapper.find_pool().dispose()
 
 
-@pytest.mark.parametrize("what", ["dispose", "answer"])
-def test_what_happens_between_the_look_and_the_taking_is_seen(wrapper, lease, monkeypatch, what):
-    pool = wrapper.find_pool()
+def dispose_of_generation(pool, physical):
+    pool._queue.new_generation()
+
+
+def leave_an_answer(pool, physical):
+    physical.driver.is_answer_due = True  # another borrower has come and gone
+
+
+def dispose_in_overflow(pool, physical):
+    others = [pool.checkout() for _ in range(6)]
+    assert physical in {other.physical for other in others}
+    for other in others:
+        if other.physical is physical:
+            other.close()
+    pool._queue.new_generation()
+
+
+@pytest.mark.parametrize("happens", [dispose_of_generation, leave_an_answer, dispose_in_overflow])
+def test_what_happens_between_the_look_and_the_taking_is_seen(wrapper, lease, monkeypatch, happens):
+    pool, physical = wrapper.find_pool(), lease.physical
+    free = pool._places.free
 
     class Late(deque):
         def pop(self):
-            if what == "dispose":
-                pool._queue.new_generation()
-            else:
-                lease.physical.driver.is_answer_due = True  # another borrower has come and gone
-            return super().pop()
+            monkeypatch.setattr(pool._places, "free", free)
+            happens(pool, physical)
+            return free.pop()
 
-    monkeypatch.setattr(pool._places, "free", Late(pool._places.free))
+    monkeypatch.setattr(pool._places, "free", Late())
     assert not pool.resume(lease)
-    assert (pool.snapshot().in_use, pool.snapshot().idle) == (0, 1)
-    lease.physical.driver.is_answer_due = False
-    assert not is_resumed(wrapper, lease)
+    assert not pool.is_out(lease)
+    assert pool.snapshot().in_use + len(free) == pool.options.limit
+    physical.driver.is_answer_due = False
     assert session_id(wrapper)
+
+
+def test_a_connection_that_somebody_has_kept_for_himself_is_not_lent_again(wrapper, lease):
+    assert is_resumed(wrapper, lease)
+    kept, wrapper.connection = wrapper.connection, None
+    wrapper.close_if_unusable_or_obsolete()
+    assert session_id(wrapper)
+    assert wrapper.connection is not kept
+    assert dict(wrapper.find_pool().snapshot().closed) == {"abandoned": 1}
+
+
+def test_an_engine_that_does_something_with_what_is_set_has_it_set(make_wrapper):
+    template = make_wrapper()
+
+    class Engine(type(template)):
+        @property
+        def connection(self):
+            return self.kept
+
+        @connection.setter
+        def connection(self, connection):
+            self.kept = connection
+
+    wrapper = Engine(template.settings_dict, template.alias)
+    for _ in range(3):
+        assert session_id(wrapper)
+        wrapper.close()
+    wrapper.find_pool().dispose()
+
+
+def test_where_the_kernel_marks_no_forks_leases_are_resumed_as_well(wrapper, lease, monkeypatch):
+    monkeypatch.setattr("django_sqla_pool.wrapper.mark", bytearray(1))
+    for _ in range(2):
+        assert is_resumed(wrapper, lease)
+        wrapper.close()
+
+
+def test_a_thread_that_ends_between_two_requests_is_no_news_for_the_housekeeper(make_wrapper, monkeypatch):
+    submitted = []
+    kept = []
+
+    def work():
+        wrapper = make_wrapper()
+        wrapper.ensure_connection()
+        kept.append(wrapper._lease)
+        wrapper.close()
+        kept.append(wrapper)
+
+    gc.collect()
+    monkeypatch.setattr(housekeeper, "submit", submitted.append)
+    in_another_thread(work)
+    assert submitted == []
+    assert not kept[0].pool.is_out(kept[0])
 
 
 def test_another_thread_takes_a_lease_of_its_own(wrapper, lease):

@@ -175,6 +175,20 @@ def test_an_interrupt_anywhere_in_connect_leaves_django_and_pool_of_one_mind(wra
     assert session_id(wrapper)
 
 
+def test_an_interrupt_anywhere_in_the_first_connect_leaves_a_wrapper_that_can_be_used(make_wrapper):
+    for line in range(1, 200):
+        wrapper = make_wrapper()
+        with suppress(KeyboardInterrupt), interrupt_at(line) as passed:
+            wrapper.ensure_connection()
+        assert (wrapper.connection is None) is (wrapper._lease is None)
+        assert session_id(wrapper)
+        wrapper.close()
+        assert wrapper.find_pool().snapshot().in_use == 0
+        if passed[0] < line:
+            break
+    assert 10 < line < 199
+
+
 def test_closing_twice_gives_back_once(wrapper):
     wrapper.ensure_connection()
     wrapper.close()
