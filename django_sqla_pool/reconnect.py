@@ -49,7 +49,7 @@ def state_of(connection: Any, autocommit: bool) -> dict[str, Any]:
 
 
 def is_plain(wrapper_class: type[BaseDatabaseWrapper]) -> bool:
-    """Tell whether what is set on its wrappers is merely kept, and check_settings() asks nothing that a lookup does not compare."""
+    """Tell whether what is set on its wrappers is merely kept, and check_settings() asks what a lookup compares as well."""
     names = state_of(None, True)
     return (
         wrapper_class.check_settings is BaseDatabaseWrapper.check_settings
