@@ -46,7 +46,7 @@ class Site:
     arms: tuple[str, ...]
     servers: tuple[str, ...]
     under_way: int = THREADS
-    instances: int = 1  # how often each arm is started: among many threads two of the same are not as fast
+    instances: int = 1  # how often each arm is started: of two that are the same, one may take a fifth more for all its life
 
 
 def _gunicorn(workers: int, *words: str) -> tuple[str, ...]:
@@ -58,8 +58,8 @@ _THREADS = ("--worker-class", "gthread", "--threads", str(THREADS))
 _UVICORN = ("uvicorn", "benchmarks.measured.site:asgi", "--lifespan", "off", "--log-level", "warning", "--no-access-log")
 _EVERY = ("postgresql", TLS, "mysql")
 SITES = (
-    Site("gunicorn, 16 threads", "gunicorn", _gunicorn(1, *_THREADS), THREADED, _EVERY, instances=3),
-    Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, ("postgresql", "mysql"), 2 * THREADS, 3),
+    Site("gunicorn, 16 threads", "gunicorn", _gunicorn(1, *_THREADS), THREADED, _EVERY, instances=5),
+    Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, ("postgresql", "mysql"), 2 * THREADS, 5),
     Site("uvicorn", "uvicorn", (*_UVICORN, "--fd", "{}"), THREADED, ("postgresql", "mysql", TLS)),
     Site("gunicorn, gevent", "gevent", _gunicorn(1, "--worker-class", "gevent"), (OURS, GEVENT_POOL, CLOSED), ("postgresql",)),
 )
@@ -96,13 +96,19 @@ def run(lab: Lab) -> None:
 
 
 def _measure(lab: Lab, site: Site, server: str, rounds: int, seconds: float) -> None:
-    group = f"{site.name}, {TITLES[server]}"
     views = ["one"] if server == TLS else list(VIEWS)
     arms = [name for name in site.arms if name in (SMOKE if lab.is_smoke else DEAR if server == TLS else site.arms)]
     instances = 1 if lab.is_smoke else site.instances
+    for _ in range(instances):
+        _measure_once(lab, site, server, arms, views, math.ceil(rounds / instances), seconds)
+
+
+def _measure_once(lab: Lab, site: Site, server: str, arms: list[str], views: list[str], rounds: int, seconds: float) -> None:
+    """Start each arm once, and measure all of them in turn."""
+    group = f"{site.name}, {TITLES[server]}"
     with contextlib.ExitStack() as stack:
         runs = []
-        for name in arms * instances:
+        for name in arms:
             settings = lab.settings(ARMS[name], server, THREADS)
             if settings is None:
                 continue
@@ -111,7 +117,7 @@ def _measure(lab: Lab, site: Site, server: str, rounds: int, seconds: float) -> 
                 # Until every thread has had its turn.
                 lab.tried(f"{name}, {group}", running.load, view, site.under_way, min(0.5, seconds))
                 runs.append((name, view, running))
-        for name, view, running in lab.interleaved(math.ceil(rounds / instances), runs):
+        for name, view, running in lab.interleaved(rounds, runs):
             where = f"{group}, {VIEWS[view]}"
             seen = lab.tried(f"{name}, {where}", running.load, view, site.under_way, seconds)
             if seen is None:
