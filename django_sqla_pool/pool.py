@@ -49,6 +49,7 @@ class Pool:
         # Each of these has a lock of its own, and none is taken under another. A connection's place is taken for as long
         # as it is not idle in the queue, closing included; so there are never more connections than places.
         self._places = FairSemaphore(options.limit)
+        self.line = self._places.line  # whoever waits for a place; only to be looked at
         self._counters = Counters()
         self._reports = Reports(name, clock)
         self._verifier = Verifier(name, options, clock)

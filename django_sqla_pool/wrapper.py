@@ -169,7 +169,8 @@ class _Pooled(BaseDatabaseWrapper):
             registry.notice_fork()
         lookup, time_zone = self._lookup, self.timezone_name
         if (
-            self._is_plain
+            not previous.pool.line  # before what takes longer: as long as somebody waits, nobody resumes
+            and self._is_plain
             and lookup.copy == self.settings_dict
             and lookup.time_zone == (self._uses_tz, time_zone)
             and getattr(super().connect, "__func__", None) is reconnect.known_connect
