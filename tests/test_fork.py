@@ -162,6 +162,29 @@ def test_a_fork_without_pythons_hooks_is_noticed_at_the_next_checkout(wrapper, o
         assert int(in_child_without_hooks(lambda: session_id(wrapper))) != session
 
 
+def test_a_fork_without_pythons_hooks_is_noticed_by_a_wrapper_that_could_go_on_with_its_connection(wrapper, observer):
+    with assert_undisturbed(wrapper, observer) as session:
+        wrapper.close()
+
+        def child():
+            wrapper.ensure_connection()  # not by way of a cursor, which looks for itself
+            return session_id(wrapper)
+
+        assert int(in_child_without_hooks(child)) != session
+
+
+def test_in_a_child_nobody_goes_on_with_a_connection_of_the_parents_however_quiet(wrapper, observer):
+    with assert_undisturbed(wrapper, observer):
+        wrapper.close()
+        previous = wrapper._previous
+
+        def child():
+            previous.physical.driver.is_quiet = lambda: True
+            return previous.pool.resume(previous)
+
+        assert in_child(child) == "False"
+
+
 def test_a_fork_without_pythons_hooks_is_noticed_by_a_wrapper_that_is_connected(wrapper, observer):
     with assert_undisturbed(wrapper, observer) as session:
         assert int(in_child_without_hooks(lambda: session_id(wrapper))) != session

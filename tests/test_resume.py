@@ -137,6 +137,10 @@ def change_settings(wrapper):
     wrapper.settings_dict["POOL_OPTIONS"]["TIMEOUT"] = 29
 
 
+def change_time_zone(wrapper):
+    vars(wrapper)["timezone_name"] = "Asia/Kathmandu"  # Django has it made anew when TIME_ZONE or USE_TZ is another
+
+
 def lose_another(wrapper):
     pool = wrapper.find_pool()
     first, second = pool.checkout(), pool.checkout()
@@ -145,7 +149,7 @@ def lose_another(wrapper):
     second.close()
 
 
-@pytest.mark.parametrize("what_happens", [fail, dispose, change_settings, lose_another])
+@pytest.mark.parametrize("what_happens", [fail, dispose, change_settings, change_time_zone, lose_another])
 def test_what_is_out_of_the_ordinary_is_left_to_a_checkout(wrapper, lease, what_happens):
     what_happens(wrapper)
     assert not is_resumed(wrapper, lease)
@@ -185,6 +189,78 @@ def test_a_connection_that_has_to_be_pinged_is_not_resumed(make_wrapper):
     assert not is_resumed(wrapper, lease)
 
 
+def test_once_the_overflow_has_gone_leases_are_resumed_again(make_wrapper):
+    wrapper = make_wrapper(POOL_SIZE=1, MAX_OVERFLOW=1)
+    overflow = wrapper.find_pool().checkout()
+    wrapper.ensure_connection()
+    overflow.end("disposed")
+    overflow.close()
+    lease = wrapper._lease
+    wrapper.close()
+    assert is_resumed(wrapper, lease)
+
+
+def test_a_connection_that_has_expired_is_not_resumed(wrapper, lease):
+    lease.physical.expires_at = 0.0
+    assert not is_resumed(wrapper, lease)
+    assert dict(wrapper.find_pool().snapshot().closed) == {"expired": 1}
+
+
+def test_while_a_dead_connection_is_being_closed_no_other_is_resumed(wrapper, lease, monkeypatch):
+    pool = wrapper.find_pool()
+    first, dead = pool.checkout(), pool.checkout()
+    assert first.physical is lease.physical
+    first.close()
+    close = type(dead.physical.record).close
+    seen = []
+
+    def late(record):
+        seen.append(pool.resume(lease))
+        close(record)
+
+    monkeypatch.setattr(type(dead.physical.record), "close", late)
+    dead.end("dead")
+    dead.close()
+    assert seen == [False]
+
+
+def learn_of_an_outage(wrapper, monkeypatch):
+    """Have a pool with one idle connection learn that its server accepts no more; returns a list of the error to be met next."""
+    pool = wrapper.find_pool()
+    wrapper.ensure_connection()
+    wrapper.close()
+    errors = [RuntimeError("refused")]
+
+    def fail():
+        raise errors[0]
+
+    monkeypatch.setattr(pool.opener, "open", fail)
+    monkeypatch.setattr(pool.opener, "is_refusal", lambda error: str(error) == "refused")
+    with pool.checkout(), pytest.raises(RuntimeError, match="refused"):
+        pool.checkout()
+    return errors
+
+
+def test_while_the_server_is_away_nobody_resumes(make_wrapper, monkeypatch):
+    wrapper = make_wrapper(CONNECT_RETRY=0)
+    learn_of_an_outage(wrapper, monkeypatch)
+    lease = wrapper._previous
+    assert not is_resumed(wrapper, lease)
+    assert wrapper.find_pool().snapshot().last_error == "refused"
+
+
+def test_when_the_server_has_answered_leases_are_resumed_again(make_wrapper, monkeypatch):
+    wrapper = make_wrapper(CONNECT_RETRY=0)
+    errors = learn_of_an_outage(wrapper, monkeypatch)
+    errors[0] = RuntimeError("wrong password")
+    with wrapper.find_pool().checkout(), pytest.raises(RuntimeError, match="wrong password"):
+        wrapper.find_pool().checkout()
+    wrapper.ensure_connection()
+    lease = wrapper._lease
+    wrapper.close()
+    assert is_resumed(wrapper, lease)
+
+
 def test_whoever_waits_comes_before_whoever_would_resume(make_wrapper):
     wrapper = make_wrapper(POOL_SIZE=1, MAX_OVERFLOW=0)
     wrapper.ensure_connection()
@@ -205,6 +281,15 @@ def test_whoever_waits_comes_before_whoever_would_resume(make_wrapper):
     thread.join(30)
     assert order == ["who waited", "who came back"]
     assert pool.snapshot().opened == 1
+
+
+def test_somebody_who_lines_up_at_the_last_moment_comes_first_as_well(wrapper, lease):
+    pool = wrapper.find_pool()
+    pool.line.append(threading.Lock())
+    assert not pool.resume(lease)
+    pool.line.clear()
+    assert pool.resume(lease)
+    lease.close()
 
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["before the original", "after the original"])
@@ -270,6 +355,21 @@ def test_what_happens_between_the_look_and_the_taking_is_seen(wrapper, lease, mo
     assert pool.snapshot().in_use + len(free) == pool.options.limit
     physical.driver.is_answer_due = False
     assert session_id(wrapper)
+
+
+def test_what_happens_while_a_connection_comes_back_is_seen(wrapper, lease, monkeypatch):
+    pool, driver = wrapper.find_pool(), lease.physical.driver
+    assert is_resumed(wrapper, lease)
+    reset = driver.reset
+
+    def late(had_errors):
+        pool._queue.new_generation()
+        reset(had_errors)
+
+    monkeypatch.setattr(driver, "reset", late)
+    wrapper.close()
+    assert not is_resumed(wrapper, lease)
+    assert dict(pool.snapshot().closed) == {"disposed": 1}
 
 
 def test_a_connection_that_somebody_has_kept_for_himself_is_not_lent_again(wrapper, lease):
@@ -364,6 +464,7 @@ def test_an_owner_that_goes_between_two_requests_is_no_news_for_the_housekeeper(
     gc.collect()
     assert submitted == []
     assert lease.owner() is None
+    assert lease not in lease.siblings, "its thread would keep it for ever"
 
 
 @pytest.mark.parametrize("is_kept", [True, False], ids=["the wrapper lives on", "the wrapper goes too"])
