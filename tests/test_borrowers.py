@@ -271,6 +271,14 @@ def test_results_that_were_never_read(wrapper):
     assert session_id(wrapper) == session
 
 
+def test_autocommit_that_was_turned_off_and_not_used(wrapper):
+    session = session_id(wrapper)
+    wrapper.set_autocommit(False)
+    wrapper.close()
+    assert session_id(wrapper) == session
+    assert wrapper.connection.get_autocommit() if wrapper.vendor == "mysql" else wrapper.connection.autocommit
+
+
 @pytest.mark.parametrize("alias", ["default"])
 def test_an_abandoned_iterator(wrapper, observer):
     session = session_id(wrapper)
