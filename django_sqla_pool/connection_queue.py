@@ -138,7 +138,7 @@ class ConnectionQueue(QueuePool):
                 if found is not None:
                     return found
             # What _take_or_open() below does as well, with three calls less: nearly every checkout finds an idle one.
-            records = self._idle.records
+            records = self.idle
             if records and self._options.use_lifo:
                 try:
                     latest, _ = records.popitem()
@@ -182,7 +182,7 @@ class ConnectionQueue(QueuePool):
 
     def _take_own(self, preferred: Physical, fresh_since: float) -> Physical | None:
         """Take or open a connection that this borrower will have for itself; None if it may as well share the one used last."""
-        records = self._idle.records
+        records = self.idle
         # So many threads at once that to share one means to take it from another, which then takes that of a third.
         is_busy = (len(self.physicals) - len(records)) * _BUSY_PART >= len(self.physicals)
         if not is_busy and (preferred.idle_since or 0.0) <= fresh_since and self._has_fresh(fresh_since):
@@ -199,7 +199,7 @@ class ConnectionQueue(QueuePool):
 
     def _has_fresh(self, fresh_since: float) -> bool:
         """Tell whether the idle connection that was used last was in use after that."""
-        for record in reversed(tuple(self._idle.records)):
+        for record in reversed(tuple(self.idle)):
             return (record.info[_PHYSICAL].idle_since or 0.0) > fresh_since
         return False
 
@@ -222,11 +222,11 @@ class ConnectionQueue(QueuePool):
 
     def has(self, fault: Callable[[Physical], str | None]) -> bool:
         """Tell whether an idle connection has a fault; asks of each, up to the first that has one."""
-        return any(fault(record.info[_PHYSICAL]) for record in tuple(self._idle.records))
+        return any(fault(record.info[_PHYSICAL]) for record in tuple(self.idle))
 
     def take(self, fault: Callable[[Physical], str | None]) -> tuple[Physical, str] | None:
         """Take the least recently used idle connection that has a fault out of the queue, without opening any."""
-        for record in tuple(self._idle.records):
+        for record in tuple(self.idle):
             physical: Physical = record.info[_PHYSICAL]
             reason = fault(physical)
             if reason is not None and self._idle.take(record):

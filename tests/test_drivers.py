@@ -289,3 +289,15 @@ def test_a_ping_leaves_manual_transaction_management_as_it_is(make_wrapper):
     assert wrapper.get_autocommit() is False
     assert session_id(wrapper) == session
     wrapper.rollback()
+
+
+@pytest.mark.parametrize("alias", ["default"])
+def test_a_psycopg_without_an_attribute_that_is_looked_at_is_reset_by_its_methods(wrapper):
+    wrapper.ensure_connection()
+    connection = wrapper.connection
+    getattr(connection, "__dict__", {}).pop("_tpc", None)  # it is psycopg's own; psycopg2 has neither
+    driver = type(wrapper._lease.physical.driver)(connection, True, {})
+    driver.reset(False)
+    connection.autocommit = False
+    driver.reset(False)
+    assert connection.autocommit is True

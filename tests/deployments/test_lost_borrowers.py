@@ -115,6 +115,23 @@ def test_threads_that_live_on_after_their_jobs(run, is_uvloops, lose, make_wrapp
     asyncio.run(main())
 
 
+def test_each_job_of_a_thread_that_keeps_its_wrapper(make_wrapper):
+    wrappers = []
+
+    def job():
+        wrappers.append(wrappers[0] if wrappers else make_wrapper(**POOL))
+        session_id(wrappers[0])
+
+    async def main():
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1, "asyncio"))
+        for _ in range(3):
+            await asyncio.to_thread(job)
+            assert wrappers[0].find_pool().snapshot().in_use == 0
+
+    asyncio.run(main())
+    assert wrappers[0].find_pool().snapshot().opened == 1
+
+
 @pytest.mark.parametrize(("age", "is_kept"), [(0, False), (None, True)])
 def test_conn_max_age_says_whether_a_jobs_connection_is_kept(age, is_kept, make_wrapper):
     def job():
