@@ -42,11 +42,19 @@ def runs_jobs() -> bool:
 
 
 def at_end_of_job(call: Callable[[], None]) -> None:
-    """Have something called in this thread when the job that it runs has ended; if it runs none, nothing is done."""
+    """Have something called in this thread when the job that it runs has ended; if it runs none, nothing is done.
+
+    Before whoever awaits the job goes on: the next one may be run by another thread, and is to find all as this one has left it.
+    """
     frame = _find(_run)
     future: Future[Any] | None = getattr(frame.f_locals.get("self"), "future", None) if frame is not None else None
-    if future is not None:
-        # Called by whoever sets the result, which is this thread.
+    if future is None:
+        return
+    # Called by whoever sets the result, which is this thread, in order; asyncio's own is among them, or will be in a moment.
+    callbacks = getattr(future, "_done_callbacks", None)
+    if isinstance(callbacks, list):
+        callbacks.insert(0, lambda _: call())
+    else:
         future.add_done_callback(lambda _: call())
 
 

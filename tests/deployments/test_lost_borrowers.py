@@ -132,6 +132,31 @@ def test_each_job_of_a_thread_that_keeps_its_wrapper(make_wrapper):
     assert wrappers[0].find_pool().snapshot().opened == 1
 
 
+def test_a_job_has_given_back_before_whoever_awaits_it_goes_on(make_wrapper, monkeypatch):
+    wrappers, order = [], []
+    goes_on = threading.Event()
+
+    def job():
+        wrappers.append(make_wrapper(**POOL))
+        session_id(wrappers[0])
+        give_back = wrappers[0].close_if_unusable_or_obsolete
+
+        def give_back_late():
+            # Time enough for the other side, were it told already.
+            order.append("awaited" if goes_on.wait(0.3) else "given back")
+            give_back()
+
+        monkeypatch.setattr(wrappers[0], "close_if_unusable_or_obsolete", give_back_late)
+
+    async def main():
+        await asyncio.to_thread(job)
+        goes_on.set()
+        assert wrappers[0].find_pool().snapshot().in_use == 0
+
+    asyncio.run(main())
+    assert order == ["given back"]
+
+
 @pytest.mark.parametrize(("age", "is_kept"), [(0, False), (None, True)])
 def test_conn_max_age_says_whether_a_jobs_connection_is_kept(age, is_kept, make_wrapper):
     def job():
