@@ -24,6 +24,7 @@ A map of the package, from the ground up:
     pool              lends them
     process           whether it is a child of a fork
     registry          the pools of this process
+    known             which of Django's methods are those known here
     reconnect         what Django's connect() does, for one that goes on with its connection
     opener            opens a pool's connections by Django's own methods
     creation          what test databases need

@@ -93,7 +93,7 @@ class ConnectionQueue(QueuePool):
         self._counters = counters
         self._reports = reports
         self._clock = clock
-        self._outage = Outage(clock)
+        self.outage = Outage(clock)
         self._pairs_up_to = options.pool_size if options.use_lifo else -1  # open connections
         self._may_open_own = True  # false while one is being opened, and from a failure until another has been opened
         self.physicals = counters.physicals  # a connection is among them from its opening to its closing
@@ -107,7 +107,7 @@ class ConnectionQueue(QueuePool):
     @property
     def last_error(self) -> BaseException | None:
         """Why the last attempt to open a connection failed; None while the server is not known to be away."""
-        return self._outage.error
+        return self.outage.error
 
     def new_generation(self) -> object:
         """Begin a new generation, and return it."""
@@ -118,7 +118,7 @@ class ConnectionQueue(QueuePool):
     def renew_permit(self) -> None:
         """Have each connection that is idle now go through a checkout before it is lent again."""
         with self._overflow_lock:  # the last of several that come together sees what all of them have done
-            is_calm = self._outage.error is None and len(self.physicals) <= self._pairs_up_to
+            is_calm = self.outage.error is None and len(self.physicals) <= self._pairs_up_to
             self.permit = object() if is_calm else None
 
     def lend(self, deadline: float, preferred: Physical | None = None, fresh_since: float = 0.0) -> Physical:
@@ -132,7 +132,7 @@ class ConnectionQueue(QueuePool):
 
         Raises: the driver's own error - opening one failed.
         """
-        if self._outage.error is None:
+        if self.outage.error is None:
             if preferred is not None and len(self.physicals) <= self._pairs_up_to:
                 found = self._take_own(preferred, fresh_since)
                 if found is not None:
@@ -151,12 +151,12 @@ class ConnectionQueue(QueuePool):
         while True:
             record: ConnectionPoolEntry | None = None
             try:
-                error = self._outage.error
+                error = self.outage.error
                 if error is not None and self._options.connect_retry:
                     if give_up_at is None:
                         give_up_at = min(deadline, self._clock() + self._options.connect_retry)
-                    ticket = ticket or self._outage.draw()
-                    record = self._outage.wait_turn(ticket, give_up_at, self._take_idle)
+                    ticket = ticket or self.outage.draw()
+                    record = self.outage.wait_turn(ticket, give_up_at, self._take_idle)
                 if record is None:
                     record = self._take_or_open()
             except NotTried:
@@ -166,7 +166,7 @@ class ConnectionQueue(QueuePool):
                 if not self._opener.is_refusal(failure):
                     self._end_outage()  # the server has answered, or nobody asked it
                     raise
-                is_first = self._outage.failed(failure, ticket)
+                is_first = self.outage.failed(failure, ticket)
                 self.renew_permit()
                 if is_first:
                     self._reports.refused(failure, self._options.connect_retry)
@@ -176,8 +176,8 @@ class ConnectionQueue(QueuePool):
                 if now >= give_up_at:
                     raise
             else:
-                if self._outage.error is not None:
-                    self._outage.pass_turn(ticket)  # an idle one came in: nothing was tried
+                if self.outage.error is not None:
+                    self.outage.pass_turn(ticket)  # an idle one came in: nothing was tried
                 return record.info[_PHYSICAL]  # type: ignore[no-any-return]
 
     def _take_own(self, preferred: Physical, fresh_since: float) -> Physical | None:
@@ -206,8 +206,8 @@ class ConnectionQueue(QueuePool):
     def put_back(self, physical: Physical) -> None:
         """Put a connection back that ``lend`` returned."""
         self.idle[physical.record] = True  # _idle.put(), without the call
-        if self._outage.error is not None:
-            self._outage.wake()
+        if self.outage.error is not None:
+            self.outage.wake()
 
     def close_lent(self, physical: Physical, reason: str) -> None:
         """Close a connection that ``lend`` or ``take`` returned; only now may another be opened in its stead."""
@@ -295,7 +295,7 @@ class ConnectionQueue(QueuePool):
             return None
 
     def _end_outage(self) -> None:
-        if self._outage.error is not None and (seconds := self._outage.ended()) is not None:
+        if self.outage.error is not None and (seconds := self.outage.ended()) is not None:
             self.renew_permit()
             self._reports.accepted(seconds)
 

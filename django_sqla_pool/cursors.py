@@ -13,9 +13,27 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
+from . import known
+
 __all__ = ["looking_cursors"]
 
 MakeCursor = Callable[[Any, Any], Any]
+
+
+class _FetchingCursor(CursorWrapper):
+    """Django's, but these are there: it makes each anew, at each use, when it is found to be missing."""
+
+    def fetchone(self) -> Any:
+        with self.db.wrap_database_errors:
+            return self.cursor.fetchone()
+
+    def fetchmany(self, *args: Any, **kwargs: Any) -> Any:
+        with self.db.wrap_database_errors:
+            return self.cursor.fetchmany(*args, **kwargs)
+
+    def fetchall(self) -> Any:
+        with self.db.wrap_database_errors:
+            return self.cursor.fetchall()
 
 
 @functools.cache
@@ -45,8 +63,9 @@ def looking_cursors(base: type[BaseDatabaseWrapper], word: str) -> dict[str, Mak
     ``word``: in lower case; a statement that has it is noted.
     """
     methods = {name: _with_looking_cursors(getattr(base, name), word) for name in ("make_cursor", "make_debug_cursor")}
-    if base.make_cursor is BaseDatabaseWrapper.make_cursor:
-        looking = _looking(CursorWrapper, word)
+    if base.make_cursor is known.make_cursor:
+        does_not_fetch = known.fetches.issuperset(name for name in vars(_FetchingCursor) if name.startswith("fetch"))
+        looking = _looking(_FetchingCursor if does_not_fetch else CursorWrapper, word)
 
         def make_cursor(self: BaseDatabaseWrapper, cursor: Any) -> Any:
             return looking(cursor, self)

@@ -86,7 +86,7 @@ class Lease:
     may_hold_cursors = False  # a statement may have left a cursor open that no object stands for, and that no rollback closes
     end_reason: str | None = None  # why the connection is to be closed, not kept
     is_ordinary = True  # no named cursor, none of the above is set, and it is of the thread of its owner: it may be resumed
-    _prune_at = 32
+    prune_at = 32  # so many cursors
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class Lease:
         else:
             self.is_ordinary = False
         self.since = since  # when the checkout ended, on the pool's clock
-        self.cursors: list[weakref.ref[Any]] = []
+        self.cursors: list[weakref.ref[Any]] = []  # to be closed at its end
         self.named_cursors: list[Any] = []
 
     def close(self) -> None:
@@ -135,12 +135,10 @@ class Lease:
         self.end_reason = self.end_reason or reason
         self.is_ordinary = False
 
-    def add_cursor(self, cursor: Any) -> None:
-        """Remember a cursor, to close it at the end of the lease."""
-        self.cursors.append(weakref.ref(cursor))
-        if len(self.cursors) >= self._prune_at:
-            self.cursors = [reference for reference in self.cursors if reference() is not None]
-            self._prune_at = max(32, 2 * len(self.cursors))  # twice what is left: a loop over a million cursors prunes seldom
+    def prune_cursors(self) -> None:
+        """Forget the cursors that are gone."""
+        self.cursors = [reference for reference in self.cursors if reference() is not None]
+        self.prune_at = max(32, 2 * len(self.cursors))  # twice what is left: a loop over a million cursors prunes seldom
 
     def add_named_cursor(self, cursor: Any) -> None:
         """Remember a cursor that lives at the server as well, and keep it alive: that part does not die with the object."""
@@ -148,18 +146,12 @@ class Lease:
         self.named_cursors = [cursor for cursor in self.named_cursors if not cursor.closed]
         self.named_cursors.append(cursor)
 
-    def close_cursors(self) -> None:
-        """Close the open cursors that end with the transaction; what they have not read is thrown away."""
-        for reference in self.cursors:
-            cursor = reference()
-            if cursor is not None:
+    def close_named_cursors(self) -> None:
+        """Close the open cursors that live at the server and end with the transaction."""
+        self.physical.driver.check_free()  # closing them asks the server
+        for cursor in self.named_cursors:
+            if not cursor.withhold and not cursor.closed:
                 cursor.close()
-        self.cursors.clear()
-        if self.named_cursors:
-            self.physical.driver.check_free()  # closing them asks the server
-            for cursor in self.named_cursors:
-                if not cursor.withhold and not cursor.closed:
-                    cursor.close()
 
     def close_held_cursors(self) -> bool:
         """Close the open cursors that outlive a transaction (WITH HOLD); true if there were any."""

@@ -46,6 +46,7 @@ class Pool:
         self._clock = clock
         self._ping_after = options.ping_after
         self._restores_session = options.reset == "session"
+        self._notes_borrowers = options.leak_after > 0
         # Each of these has a lock of its own, and none is taken under another. A connection's place is taken for as long
         # as it is not idle in the queue, closing included; so there are never more connections than places.
         self._places = FairSemaphore(options.limit)
@@ -84,7 +85,7 @@ class Pool:
             lease: Lease | None = None
             try:
                 lease = Lease(self, physical, owner, self._clock())
-                if self.options.leak_after > 0:
+                if self._notes_borrowers:
                     lease.stack = stack_of_borrower()
                 physical.checkouts += 1
                 physical.wait_seconds += lease.since - arrived
@@ -125,13 +126,14 @@ class Pool:
             return False
         try:
             if queue.idle.pop(physical.record, False):
-                # It was looked at while anybody could have taken it. Of all that was true then, only these may not be now.
-                if queue.permit is not permit or physical.permit is not permit or physical.driver.is_answer_due:
+                # It was looked at while anybody could have taken it. Of all that was true then, only these may not be now: who
+                # has had it meanwhile gave it back under the same permit, if that is still the queue's.
+                if queue.permit is not permit or physical.driver.is_answer_due:
                     queue.put_back(physical)
                 else:
                     try:
                         lease.since = now
-                        if self.options.leak_after > 0:
+                        if self._notes_borrowers:
                             lease.stack = stack_of_borrower()
                         physical.checkouts += 1
                         self._leases.add(lease)
@@ -180,7 +182,23 @@ class Pool:
         permit = queue.permit  # as it is before anything is looked at: what happens from here on may have come too late for it
         reason: str | None = "abandoned"  # in case of an interrupt
         try:
-            reason = lease.end_reason or self._reset(lease)
+            if physical.generation is not queue.generation:
+                lease.end("disposed")
+            if lease.end_reason is None:
+                for reference in lease.cursors:
+                    if (cursor := reference()) is not None:
+                        cursor.close()  # what it has not read is thrown away
+                lease.cursors.clear()
+                if lease.is_ordinary and not self._restores_session:
+                    physical.driver.reset(False)
+                else:
+                    self._reset(lease)
+            reason = lease.end_reason
+        except Exception as error:
+            reason = "reset failed"
+            log.debug("%s: %s: %s", self.name, reason, error)
+            if physical.driver.is_demotion(error):
+                self.leave(physical, error)
         finally:
             self._used_at = now = self._clock()
             used = now - lease.since
@@ -189,7 +207,9 @@ class Pool:
                 if reason is None:
                     physical.idle_since = now
                     physical.permit = permit
-                    queue.put_back(physical)
+                    queue.idle[physical.record] = True  # as queue.put_back() does
+                    if queue.outage.error is not None:
+                        queue.outage.wake()
                 else:
                     self._discard(physical, reason)
             finally:
@@ -197,30 +217,20 @@ class Pool:
         if lease.is_reported:
             self._reports.returned(used)
 
-    def _reset(self, lease: Lease) -> str | None:
-        """Undo what the borrower left behind; say why the connection must be closed, if so."""
-        physical = lease.physical
-        if physical.generation is not self._queue.generation:
-            return "disposed"
-        try:
-            if lease.cursors or lease.named_cursors:
-                lease.close_cursors()
-            physical.driver.reset(lease.had_errors)
-            if not lease.is_ordinary:
-                # After the rollback: inside a failed transaction they can't be closed.
-                if lease.named_cursors and lease.close_held_cursors():
-                    physical.driver.reset(False)  # CLOSE has begun a transaction, if autocommit is off
-                if lease.may_hold_cursors and not self._restores_session:
-                    physical.driver.close_held_cursors()
-                    physical.driver.reset(False)  # as above
-            if self._restores_session:
-                self.opener.restore(physical.driver)
-        except Exception as error:
-            log.debug("%s: reset failed: %s", self.name, error)
-            if physical.driver.is_demotion(error):
-                self.leave(physical, error)
-            return "reset failed"
-        return None
+    def _reset(self, lease: Lease) -> None:
+        """Undo what a borrower left behind who did more than to open cursors."""
+        driver = lease.physical.driver
+        if lease.named_cursors:
+            lease.close_named_cursors()
+        driver.reset(lease.had_errors)
+        # After the rollback: inside a failed transaction they can't be closed.
+        if lease.named_cursors and lease.close_held_cursors():
+            driver.reset(False)  # CLOSE has begun a transaction, if autocommit is off
+        if lease.may_hold_cursors and not self._restores_session:
+            driver.close_held_cursors()
+            driver.reset(False)  # as above
+        if self._restores_session:
+            self.opener.restore(driver)
 
     def _discard(self, physical: Physical, reason: str) -> None:
         """Close a connection that is out of the queue; the caller holds its place."""
@@ -266,7 +276,7 @@ class Pool:
 
     def _report_held(self) -> Iterator[float]:
         """Report the leases that are older than LEAK_AFTER, once each; yield in how many seconds the others will be."""
-        if self.options.leak_after <= 0:
+        if not self._notes_borrowers:
             return
         for lease in tuple(self._leases):
             seconds = self._clock() - lease.since

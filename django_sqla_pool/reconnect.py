@@ -1,8 +1,7 @@
 """What Django's connect() does to a wrapper, done for one that goes on with the connection that it had before.
 
-It owns the knowledge of that method, and of whether this Django's is the one known here. A request that finds all as the last
-one of its thread has left it is spared the calls by which Django has an engine open and set up a connection, and the stand-ins
-that would answer them. It lends nothing.
+It owns the knowledge of what that method does. A request that finds all as the last one of its thread has left it is spared the
+calls by which Django has an engine open and set up a connection, and the stand-ins that would answer them. It lends nothing.
 """
 
 from __future__ import annotations
@@ -13,27 +12,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-__all__ = ["is_plain", "known_connect", "reconnect", "state_of"]
-
-# The names that Django's connect() uses, in order, in all releases that are supported. One that uses others does something that
-# is not done here, and is left to do it itself.
-CONNECT = (
-    *("check_settings", "in_atomic_block", "savepoint_ids", "atomic_blocks", "needs_rollback", "settings_dict"),
-    *("health_check_enabled", "time", "monotonic", "close_at", "closed_in_transaction", "errors_occurred", "health_check_done"),
-    *("get_connection_params", "get_new_connection", "connection", "set_autocommit", "init_connection_state"),
-    *("connection_created", "send", "__class__", "run_on_commit"),
-)
-
-
-def is_known(connect: Any) -> bool:
-    """Tell whether a function is Django's connect() as it is known here."""
-    code = getattr(getattr(connect, "__wrapped__", None), "__code__", None)  # async_unsafe() is around it
-    return code is not None and code.co_names == CONNECT
-
-
-#: Only where a wrapper's is this one may it be reconnected; nobody's is ``object()``.
-known_connect = BaseDatabaseWrapper.connect if is_known(BaseDatabaseWrapper.connect) else object()
-
+__all__ = ["is_plain", "reconnect", "state_of"]
 
 def state_of(connection: Any, autocommit: bool) -> dict[str, Any]:
     """Return what connect() leaves on a wrapper with this connection, whatever else the settings say."""

@@ -7,7 +7,6 @@ import copy
 import gc
 import threading
 from collections import deque
-from functools import wraps
 from unittest import mock
 
 import pytest
@@ -16,7 +15,7 @@ from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import load_backend
 
-from django_sqla_pool import housekeeper, pooled, reconnect
+from django_sqla_pool import housekeeper, known, pooled
 from tests.support.sessions import session_id
 
 
@@ -53,23 +52,6 @@ def test_the_next_request_goes_on_by_the_same_lease(wrapper, lease):
     assert wrapper.find_pool().snapshot().checkouts == 3
 
 
-def test_this_djangos_connect_is_known():
-    assert reconnect.is_known(BaseDatabaseWrapper.connect)
-
-
-def test_a_connect_that_does_something_else_is_not_known():
-    def connect(self):
-        self.check_settings()
-        self.a_later_addition = True
-
-    @wraps(connect)
-    def around(self):
-        connect(self)
-
-    assert not reconnect.is_known(connect)
-    assert not reconnect.is_known(around)
-
-
 def test_a_wrapper_is_left_as_djangos_own_connect_leaves_it(wrapper, lease, monkeypatch):
     def connected():
         vars(wrapper).update(
@@ -95,7 +77,7 @@ def test_a_wrapper_is_left_as_djangos_own_connect_leaves_it(wrapper, lease, monk
 
     resumed, by = connected()
     assert by is lease
-    monkeypatch.setattr(reconnect, "known_connect", object())
+    monkeypatch.setattr(known, "connect", object())
     djangos, by = connected()
     assert by is not lease
     assert resumed.keys() == djangos.keys()

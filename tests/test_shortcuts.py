@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import wraps
 from unittest import mock
 
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import DatabaseError
+from django.db import DatabaseError, Error, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import load_backend
 
-from django_sqla_pool import pooled
+from django_sqla_pool import known, pooled
 from tests.support.sessions import session_id
 
 
@@ -102,6 +103,123 @@ def test_an_engines_own_close_is_called(make_engine):
     wrapper.close_if_unusable_or_obsolete()
     assert calls == [1]
     assert wrapper.connection is None
+
+
+# ------------------------------------------------------------------------------------------------ what of Django is known
+
+
+@pytest.mark.parametrize("name", ["connect", "ensure_connection", "cursor", "prepare_cursor", "make_cursor"])
+def test_this_djangos_methods_are_known(name):
+    django = {"cursor": "_cursor", "prepare_cursor": "_prepare_cursor"}.get(name, name)
+    assert getattr(known, name) is getattr(BaseDatabaseWrapper, django)
+
+
+def test_this_djangos_cursors_make_their_fetch_methods_anew():
+    assert {"fetchone", "fetchmany", "fetchall"} <= known.fetches
+
+
+def test_a_method_that_does_something_else_is_not_known():
+    def connect(self):
+        self.check_settings()
+        self.a_later_addition = True
+
+    @wraps(BaseDatabaseWrapper.connect)
+    def around(self):
+        connect(self)
+
+    assert not known.is_known(connect, known.CONNECT)
+    assert not known.is_known(connect, known.CONNECT, is_async_unsafe=True)
+    assert not known.is_known(around, known.CONNECT, is_async_unsafe=True)
+
+
+# ------------------------------------------------------------------------------------------------------------ a cursor
+
+
+@pytest.mark.parametrize("where", ["wrapper", "class", "engine"])
+def test_an_ensure_connection_that_somebody_has_put_in_djangos_place_is_called_for_each_cursor(where, connected, make_engine):
+    if where == "engine":
+        connected = make_engine(ensure_connection=BaseDatabaseWrapper.ensure_connection)
+        connected.ensure_connection()
+    place = {"wrapper": connected, "class": BaseDatabaseWrapper, "engine": type(connected)}[where]
+    with mock.patch.object(place, "ensure_connection", autospec=True) as ensure_connection:
+        connected.cursor().close()
+        connected.cursor().close()
+    assert ensure_connection.call_count == 2
+    connected.close()
+
+
+@pytest.mark.parametrize("where", ["Django", "an engine over ours", "an engine that ours is made from"])
+def test_a_prepare_cursor_that_is_not_djangos_own_is_called(where, make_wrapper, make_engine):
+    calls = []
+    django = BaseDatabaseWrapper._prepare_cursor
+
+    def prepare(self, cursor):
+        calls.append(cursor)
+        return django(self, cursor)
+
+    if where == "an engine over ours":
+        wrapper = make_engine(_prepare_cursor=prepare)
+    else:
+        wrapper = template = make_wrapper()
+        if where == "an engine that ours is made from":
+            base = load_backend(f"django.db.backends.{template.vendor}").DatabaseWrapper
+            engine = pooled(type("Engine", (base,), {"_prepare_cursor": prepare}))
+            wrapper = engine(template.settings_dict, template.alias)
+    wrapper.ensure_connection()
+    calls.clear()
+    with mock.patch.object(BaseDatabaseWrapper, "_prepare_cursor", prepare if where == "Django" else django):
+        wrapper.cursor().close()
+    assert len(calls) == 1
+    wrapper.close()
+    wrapper.find_pool().dispose()
+
+
+def test_an_engines_own_way_to_take_a_cursor_is_taken(make_wrapper):
+    calls = []
+    template = make_wrapper()
+    base = load_backend(f"django.db.backends.{template.vendor}").DatabaseWrapper
+
+    def take(self, name=None):
+        calls.append(1)
+        return base._cursor(self, name)
+
+    wrapper = pooled(type("Engine", (base,), {"_cursor": take}))(template.settings_dict, template.alias)
+    session_id(wrapper)
+    wrapper.close()
+    assert calls
+    wrapper.find_pool().dispose()
+
+
+def test_an_error_at_the_making_of_a_cursor_is_djangos(connected):
+    error = connected.Database.OperationalError("as the driver says")
+    with mock.patch.object(connected, "create_cursor", side_effect=error), pytest.raises(OperationalError) as raised:
+        connected.cursor()
+    assert raised.value.__cause__ is error
+    connected.close()
+
+
+def test_a_statement_is_logged_where_it_is_asked_for(connected):
+    connected.force_debug_cursor = True
+    with connected.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    assert connected.queries_log[-1]["sql"] == "SELECT 1"
+    connected.force_debug_cursor = False
+    connected.close()
+
+
+@pytest.mark.parametrize(
+    ("fetch", "arguments", "count"),
+    [("fetchone", {}, None), ("fetchmany", {"size": 2}, 2), ("fetchall", {}, 3)],
+)
+def test_the_fetch_methods_are_the_drivers_with_djangos_errors(fetch, arguments, count, connected):
+    with connected.cursor() as cursor:
+        cursor.execute("SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 1")
+        rows = getattr(cursor, fetch)(**arguments)
+        assert tuple(rows) == ((1,) if count is None else ((1,),) * count)
+    with connected.cursor() as cursor, pytest.raises(Error) as raised:
+        getattr(cursor, fetch)()  # of nothing
+    assert isinstance(raised.value.__cause__, connected.Database.Error)
+    connected.close()
 
 
 # --------------------------------------------------------------------------------------------------------- the thread

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 from ..arms import ARMS, CHECKED_POOL, CLOSED, CONNECTION_POOL, DJANGO_POOL, FLOOR, GEVENT_POOL, KEPT, OURS, PGBOUNCER, REAL_POOL
@@ -33,6 +34,9 @@ PEERS = (CHECKED_POOL, DJANGO_POOL, CONNECTION_POOL, REAL_POOL, PGBOUNCER, CLOSE
 THREADED = (OURS, KEPT, FLOOR, *PEERS)
 DEAR = (OURS, KEPT, DJANGO_POOL, CONNECTION_POOL, CLOSED)  # where connecting is
 SMOKE = (OURS, KEPT)
+# How many of an arm each set has at work under threads; their mean is its sample. Of two processes that are the same, one may
+# take a fifth more for all its life, and these two are held to a bound that is a twentieth.
+COPIES = {OURS: 3, KEPT: 3}
 TITLES = {"postgresql": "PostgreSQL", "mysql": "MariaDB", TLS: "PostgreSQL behind TLS"}
 
 
@@ -46,7 +50,7 @@ class Site:
     arms: tuple[str, ...]
     servers: tuple[str, ...]
     under_way: int = THREADS
-    instances: int = 1  # how often each arm is started: of two that are the same, one may take a fifth more for all its life
+    sets: int = 1  # how often all arms are started anew
 
 
 def _gunicorn(workers: int, *words: str) -> tuple[str, ...]:
@@ -58,7 +62,7 @@ _THREADS = ("--worker-class", "gthread", "--threads", str(THREADS))
 _UVICORN = ("uvicorn", "benchmarks.measured.site:asgi", "--lifespan", "off", "--log-level", "warning", "--no-access-log")
 _EVERY = ("postgresql", TLS, "mysql")
 SITES = (
-    Site("gunicorn, 16 threads", "gunicorn", _gunicorn(1, *_THREADS), THREADED, _EVERY, instances=5),
+    Site("gunicorn, 16 threads", "gunicorn", _gunicorn(1, *_THREADS), THREADED, _EVERY, sets=5),
     Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, ("postgresql", "mysql"), 2 * THREADS, 5),
     Site("uvicorn", "uvicorn", (*_UVICORN, "--fd", "{}"), THREADED, ("postgresql", "mysql", TLS)),
     Site("gunicorn, gevent", "gevent", _gunicorn(1, "--worker-class", "gevent"), (OURS, GEVENT_POOL, CLOSED), ("postgresql",)),
@@ -98,13 +102,13 @@ def run(lab: Lab) -> None:
 def _measure(lab: Lab, site: Site, server: str, rounds: int, seconds: float) -> None:
     views = ["one"] if server == TLS else list(VIEWS)
     arms = [name for name in site.arms if name in (SMOKE if lab.is_smoke else DEAR if server == TLS else site.arms)]
-    instances = 1 if lab.is_smoke else site.instances
-    for _ in range(instances):
-        _measure_once(lab, site, server, arms, views, math.ceil(rounds / instances), seconds)
+    sets = 1 if lab.is_smoke else site.sets
+    for _ in range(sets):
+        _measure_set(lab, site, server, arms, views, math.ceil(rounds / sets), seconds)
 
 
-def _measure_once(lab: Lab, site: Site, server: str, arms: list[str], views: list[str], rounds: int, seconds: float) -> None:
-    """Start each arm once, and measure all of them in turn."""
+def _measure_set(lab: Lab, site: Site, server: str, arms: list[str], views: list[str], rounds: int, seconds: float) -> None:
+    """Start every arm, and measure all of them in turn."""
     group = f"{site.name}, {TITLES[server]}"
     with contextlib.ExitStack() as stack:
         runs = []
@@ -112,23 +116,34 @@ def _measure_once(lab: Lab, site: Site, server: str, arms: list[str], views: lis
             settings = lab.settings(ARMS[name], server, THREADS)
             if settings is None:
                 continue
-            running = lab.tried(f"{name}, {group}", stack.enter_context, _served(lab, site, settings))
-            for view in views if running else ():
-                # Until every thread has had its turn.
-                lab.tried(f"{name}, {group}", running.load, view, site.under_way, min(0.5, seconds))
-                runs.append((name, view, running))
-        for name, view, running in lab.interleaved(rounds, runs):
+            for _ in range(COPIES.get(name, 1) if site.sets > 1 and not lab.is_smoke else 1):
+                running = lab.tried(f"{name}, {group}", stack.enter_context, _served(lab, site, settings))
+                for view in views if running else ():
+                    # Until every thread has had its turn.
+                    lab.tried(f"{name}, {group}", running.load, view, site.under_way, min(0.5, seconds))
+                    runs.append((view, name, running))
+        for _ in range(rounds):
+            _measure_round(lab, site, group, runs, seconds)
+
+
+def _measure_round(lab: Lab, site: Site, group: str, runs: list[tuple[str, str, Running]], seconds: float) -> None:
+    """Measure each once, in an order thrown anew; take the mean of what are copies of one arm."""
+    found: dict[tuple[str, str], list[dict[str, float]]] = {(view, name): [] for view, name, _ in runs}
+    for view, name, running in lab.dice.sample(runs, len(runs)):
+        where = f"{group}, {VIEWS[view]}"
+        seen = lab.tried(f"{name}, {where}", running.load, view, site.under_way, seconds)
+        if seen is None:
+            continue
+        if seen["errors"] or not seen["requests"]:
+            lab.results.note(f"{name}: {seen['errors']:.0f} errors in {seen['requests']:.0f} requests ({where})")
+        if seen["requests"]:
+            found[view, name].append(seen)
+    for (view, name), copies in found.items():
+        if copies:
             where = f"{group}, {VIEWS[view]}"
-            seen = lab.tried(f"{name}, {where}", running.load, view, site.under_way, seconds)
-            if seen is None:
-                continue
-            if seen["errors"] or not seen["requests"]:
-                lab.results.note(f"{name}: {seen['errors']:.0f} errors in {seen['requests']:.0f} requests ({where})")
-            if not seen["requests"]:
-                continue
-            lab.results.add(NAME, where, CPU, "ms", name, seen["cpu"] / seen["requests"] * 1e3)
-            lab.results.add(NAME, where, RATE, "/s", name, seen["per_second"])
-            lab.results.add(NAME, where, P99, "ms", name, seen["p99"] * 1e3)
+            lab.results.add(NAME, where, CPU, "ms", name, mean(seen["cpu"] / seen["requests"] * 1e3 for seen in copies))
+            lab.results.add(NAME, where, RATE, "/s", name, mean(seen["per_second"] for seen in copies))
+            lab.results.add(NAME, where, P99, "ms", name, mean(seen["p99"] * 1e3 for seen in copies))
 
 
 @contextlib.contextmanager

@@ -145,10 +145,10 @@ class MySQLClient(_MySQL):
         if self._has_status:
             native: Any = self._native
             # errno(): the last statement failed, even if Django never saw it.
-            if had_errors or self.connection.errno() or native.status() & _CHANGEABLE != self._untouched:
+            if had_errors or self.connection.errno() or not native.is_at_rest(_CHANGEABLE, self._untouched):
                 super().reset(had_errors or bool(self.connection.errno()))
-            if native.has_unread_rows():
-                raise ResetFailed("rows are still to be read")
+                if native.has_unread_rows():
+                    raise ResetFailed("rows are still to be read")
             return
         # MySQL's library shows only the autocommit bit. So ROLLBACK is sent now, which frees the locks now, and its
         # answer is read at the next checkout, where it is the liveness check as well: nobody waits for it. NO CHAIN: with

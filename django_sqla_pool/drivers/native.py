@@ -60,6 +60,14 @@ class Native:
             raise ResetFailed("the client library does not tell the server's status")
         return self._word.value
 
+    def is_at_rest(self, mask: int, expected: int) -> bool:
+        """Tell whether the status, under a mask, is as expected, and no rows are unread, in one call."""
+        return (
+            not self._get_info(self._mysql, self._SERVER_STATUS, self._word_reference)
+            and self._word.value & mask == expected
+            and not self._next_result(self._mysql) > 0
+        )
+
     def has_unread_rows(self) -> bool:
         """Tell whether rows of an unbuffered result are still to be read: then the library is "out of sync".
 

@@ -1,0 +1,50 @@
+"""The methods of Django's wrapper that are known here: what a pooled one does in their stead is what they do.
+
+It owns the names that each of them uses, in order, the same in all releases that are supported. One that uses others, in another
+Django or since somebody has put his own there, does something that is not done here, and is left to do it itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+
+__all__ = ["CONNECT", "connect", "cursor", "ensure_connection", "fetches", "is_known", "make_cursor", "prepare_cursor"]
+
+CONNECT = (
+    *("check_settings", "in_atomic_block", "savepoint_ids", "atomic_blocks", "needs_rollback", "settings_dict"),
+    *("health_check_enabled", "time", "monotonic", "close_at", "closed_in_transaction", "errors_occurred", "health_check_done"),
+    *("get_connection_params", "get_new_connection", "connection", "set_autocommit", "init_connection_state"),
+    *("connection_created", "send", "__class__", "run_on_commit"),
+)
+_ENSURE_CONNECTION = (
+    *("connection", "in_atomic_block", "closed_in_transaction", "ProgrammingError", "wrap_database_errors", "connect"),
+)
+_CURSOR = ("close_if_health_check_failed", "ensure_connection", "wrap_database_errors", "_prepare_cursor", "create_cursor")
+_PREPARE_CURSOR = ("validate_thread_sharing", "queries_logged", "make_debug_cursor", "make_cursor")
+_MAKE_CURSOR = ("utils", "CursorWrapper")
+
+
+def is_known(method: Any, names: tuple[str, ...], *, is_async_unsafe: bool = False) -> bool:
+    """Tell whether a function uses these names. ``is_async_unsafe``: it is inside what Django's decorator of that name makes."""
+    function = getattr(method, "__wrapped__", None) if is_async_unsafe else method
+    code = getattr(function, "__code__", None)
+    return code is not None and code.co_names == names
+
+
+def _django(name: str, names: tuple[str, ...], *, is_async_unsafe: bool = False) -> Any:
+    method = getattr(BaseDatabaseWrapper, name)
+    return method if is_known(method, names, is_async_unsafe=is_async_unsafe) else object()
+
+
+#: Django's own; nobody's, where it is not known.
+connect = _django("connect", CONNECT, is_async_unsafe=True)
+ensure_connection = _django("ensure_connection", _ENSURE_CONNECTION, is_async_unsafe=True)
+cursor = _django("_cursor", _CURSOR)
+prepare_cursor = _django("_prepare_cursor", _PREPARE_CURSOR)
+make_cursor = _django("make_cursor", _MAKE_CURSOR)
+
+#: The methods of a cursor that Django's CursorWrapper makes anew at each use, in __getattr__().
+fetches = frozenset(name for name in CursorWrapper.WRAP_ERROR_ATTRS if not hasattr(CursorWrapper, name))
