@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclasses.dataclass
 class Series:
-    """The samples of one arm: one value a round, in the order of the rounds."""
+    """The samples of one arm: one value a round, in the order of the rounds; NaN, where a round has none."""
 
     experiment: str
     group: str  # what is the same for all arms that are compared: server, driver, load
@@ -25,7 +25,7 @@ class Series:
 
     @property
     def median(self) -> float:
-        return statistics.median(self.values)
+        return Spread.of(self.values).median
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
+        """``values``: NaN is left out."""
+        values = [value for value in values if not math.isnan(value)] or [math.nan]
         if len(values) == 1:
             return cls(values[0], values[0], values[0])
         least, median, greatest = statistics.quantiles(values, n=4, method="inclusive")
@@ -93,6 +95,10 @@ class Results:
             self.series.append(series)
         series.values.append(value)
 
+    def drop_empty(self) -> None:
+        """Forget the series of which no round has a value."""
+        self.series = [series for series in self.series if not all(map(math.isnan, series.values))]
+
     def note(self, text: str) -> None:
         """Say, once, what was left out or went wrong."""
         if self.running not in self.notes.setdefault(text, []):
@@ -115,7 +121,7 @@ class Results:
         if above is None or below is None:
             return None
         quotients = [a / b for a, b in zip(above.values, below.values, strict=False) if b]
-        return Spread.of(quotients) if quotients else None
+        return None if all(map(math.isnan, quotients)) else Spread.of(quotients)
 
     def adopt(self, earlier: Results, without: Collection[str]) -> None:
         """Take over the experiments of an earlier session, but these, if it was on the same machine with the same versions."""

@@ -20,8 +20,11 @@ __all__ = ["looking_cursors"]
 MakeCursor = Callable[[Any, Any], Any]
 
 
-class _FetchingCursor(CursorWrapper):
-    """Django's, but these are there: it makes each anew, at each use, when it is found to be missing."""
+class _Fetches:
+    """What Django's CursorWrapper makes anew at each use, when it is found to be missing; behind it, so that what it has wins."""
+
+    db: Any
+    cursor: Any
 
     def fetchone(self) -> Any:
         with self.db.wrap_database_errors:
@@ -38,7 +41,7 @@ class _FetchingCursor(CursorWrapper):
 
 @functools.cache
 def _looking(kind: Any, word: str) -> Any:
-    class LookingCursor(kind):  # type: ignore[misc]
+    class LookingCursor(kind, _Fetches):  # type: ignore[misc]
         # What Django's last two are for is its own business; with names, to pass them on costs half.
         def _execute(self, sql: Any, params: Any, many: Any = None, context: Any = None) -> Any:
             try:
@@ -64,8 +67,7 @@ def looking_cursors(base: type[BaseDatabaseWrapper], word: str) -> dict[str, Mak
     """
     methods = {name: _with_looking_cursors(getattr(base, name), word) for name in ("make_cursor", "make_debug_cursor")}
     if base.make_cursor is known.make_cursor:
-        does_not_fetch = known.fetches.issuperset(name for name in vars(_FetchingCursor) if name.startswith("fetch"))
-        looking = _looking(_FetchingCursor if does_not_fetch else CursorWrapper, word)
+        looking = _looking(CursorWrapper, word)
 
         def make_cursor(self: BaseDatabaseWrapper, cursor: Any) -> Any:
             return looking(cursor, self)

@@ -52,7 +52,7 @@ def at_end_of_job(call: Callable[[], None]) -> None:
         return
     # Called by whoever sets the result, which is this thread, in order; asyncio's own is among them, or will be in a moment.
     callbacks = getattr(future, "_done_callbacks", None)
-    if isinstance(callbacks, list):
+    if isinstance(callbacks, list) and not future.done():  # done: this is one of them, and the list is being gone through
         callbacks.insert(0, lambda _: call())
     else:
         future.add_done_callback(lambda _: call())

@@ -9,9 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
 
-__all__ = ["CONNECT", "connect", "cursor", "ensure_connection", "fetches", "is_known", "make_cursor", "prepare_cursor"]
+__all__ = [
+    "CONNECT",
+    "close",
+    "connect",
+    "cursor",
+    "ensure_connection",
+    "is_known",
+    "make_cursor",
+    "prepare_cursor",
+    "validate_thread_sharing",
+]
 
 CONNECT = (
     *("check_settings", "in_atomic_block", "savepoint_ids", "atomic_blocks", "needs_rollback", "settings_dict"),
@@ -25,6 +34,11 @@ _ENSURE_CONNECTION = (
 _CURSOR = ("close_if_health_check_failed", "ensure_connection", "wrap_database_errors", "_prepare_cursor", "create_cursor")
 _PREPARE_CURSOR = ("validate_thread_sharing", "queries_logged", "make_debug_cursor", "make_cursor")
 _MAKE_CURSOR = ("utils", "CursorWrapper")
+_VALIDATE_THREAD_SHARING = ("allow_thread_sharing", "_thread_ident", "_thread", "get_ident", "DatabaseError", "alias")
+_CLOSE = (
+    *("validate_thread_sharing", "run_on_commit", "closed_in_transaction", "connection", "_close", "in_atomic_block"),
+    "needs_rollback",
+)
 
 
 def is_known(method: Any, names: tuple[str, ...], *, is_async_unsafe: bool = False) -> bool:
@@ -39,12 +53,12 @@ def _django(name: str, names: tuple[str, ...], *, is_async_unsafe: bool = False)
     return method if is_known(method, names, is_async_unsafe=is_async_unsafe) else object()
 
 
-#: Django's own; nobody's, where it is not known.
+#: Django's own; nobody's, where it is not known. Compare them with the function of a bound method that is nothing else: a proxy
+#: that somebody has put around one has the same ``__func__``.
 connect = _django("connect", CONNECT, is_async_unsafe=True)
 ensure_connection = _django("ensure_connection", _ENSURE_CONNECTION, is_async_unsafe=True)
 cursor = _django("_cursor", _CURSOR)
 prepare_cursor = _django("_prepare_cursor", _PREPARE_CURSOR)
 make_cursor = _django("make_cursor", _MAKE_CURSOR)
-
-#: The methods of a cursor that Django's CursorWrapper makes anew at each use, in __getattr__().
-fetches = frozenset(name for name in CursorWrapper.WRAP_ERROR_ATTRS if not hasattr(CursorWrapper, name))
+validate_thread_sharing = _django("validate_thread_sharing", _VALIDATE_THREAD_SHARING)
+close = _django("close", _CLOSE, is_async_unsafe=True)

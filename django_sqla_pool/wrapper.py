@@ -11,7 +11,7 @@ import time
 from asyncio import _get_running_loop
 from collections.abc import Iterator
 from threading import get_ident
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any, TypeGuard, TypeVar
 from weakref import ref
 
@@ -63,38 +63,8 @@ def pooled(base: Wrapper) -> Wrapper:
         "creation_class": pooled_creation(base.creation_class),  # type: ignore[arg-type]
         **looking_cursors(base, driver.holding_word),
     }
-    if base.validate_thread_sharing is BaseDatabaseWrapper.validate_thread_sharing:
-        namespace["validate_thread_sharing"] = _validate_thread_sharing
-    if base._cursor is known.cursor:  # type: ignore[attr-defined]
-        namespace["_cursor"] = _cursor
     return type("DatabaseWrapper", (mixin, base), namespace)  # type: ignore[return-value]
 
-
-def _validate_thread_sharing(self: _Pooled) -> None:
-    """As Django does, for each cursor; but who is in the wrapper's own thread need not ask under a lock whether others may be."""
-    if self._thread_ident != get_ident():
-        BaseDatabaseWrapper.validate_thread_sharing(self)
-
-
-def _cursor(self: _Pooled, name: str | None = None) -> Any:
-    """As Django does, for each cursor, with four calls less: what they make sure of is so already, and few fail."""
-    self.close_if_health_check_failed()
-    connects = self.connection is None
-    # Another ensure_connection() than Django's may do something for a connection that is there, and its own may refuse.
-    if getattr(self.ensure_connection, "__func__", None) is not known.ensure_connection or (connects and self.in_atomic_block):
-        self.ensure_connection()
-        connects = False
-    try:
-        if connects:
-            self.connect()
-        return self._prepare_cursor(self.create_cursor(name))
-    except BaseException:
-        with self.wrap_database_errors:
-            raise
-
-
-_Django: Any = BaseDatabaseWrapper  # whose private methods its type stubs do not have
-_django_close: Any = BaseDatabaseWrapper.close
 
 # The methods of Django's connect() in which an engine opens and sets up a connection. The last one tells whether any is hidden.
 _HIDDEN = ("get_connection_params", "get_new_connection", "set_autocommit", "init_connection_state")
@@ -114,7 +84,6 @@ class _Pooled(BaseDatabaseWrapper):
     _lookup: Lookup  # what it was found by
     _is_pooled = False  # until __init__ is through: an engine may query in there
     _is_plain = False  # true: what is done here in Django's stead is what Django would do, for all that the class says
-    _prepares_plainly = False  # true: the same of a cursor
     _are_cursors_wrapped = False  # by create_cursor()
     _uses_tz = False  # noted when the name of the time zone is
 
@@ -128,9 +97,12 @@ class _Pooled(BaseDatabaseWrapper):
 
     def __init_subclass__(cls, **details: Any) -> None:
         super().__init_subclass__(**details)
-        asks_as_django = cls.validate_thread_sharing in (_validate_thread_sharing, BaseDatabaseWrapper.validate_thread_sharing)
-        cls._is_plain = reconnect.is_plain(cls) and cls.close is _django_close and asks_as_django
-        cls._prepares_plainly = super()._prepare_cursor is known.prepare_cursor and asks_as_django  # type: ignore[misc]
+        cls._is_plain = (
+            reconnect.is_plain(cls)
+            and cls.close is known.close
+            and cls.validate_thread_sharing is _Pooled.validate_thread_sharing
+            and super().validate_thread_sharing is known.validate_thread_sharing
+        )
 
     def find_pool(self) -> Pool | None:
         """Return the pool for the settings as they are now; None if this wrapper connects by itself."""
@@ -171,14 +143,15 @@ class _Pooled(BaseDatabaseWrapper):
             if previous is not None and previous.owner() is self:
                 if not mark[0]:
                     registry.notice_fork()
-                lookup, time_zone = self._lookup, self.timezone_name
+                lookup, time_zone, connect = self._lookup, self.timezone_name, super().connect
                 # All that Django's connect() would look at is as it was then: it need not be called.
                 if (
                     not previous.pool.line  # before what takes longer: as long as somebody waits, nobody resumes
                     and self._is_plain
                     and lookup.copy == self.settings_dict
                     and lookup.time_zone == (self._uses_tz, time_zone)
-                    and getattr(super().connect, "__func__", None) is known.connect
+                    and type(connect) is MethodType
+                    and connect.__func__ is known.connect
                     and _get_running_loop() is None  # under an event loop Django refuses to connect
                     and previous.pool.resume(previous)
                 ):
@@ -306,6 +279,35 @@ class _Pooled(BaseDatabaseWrapper):
 
     # --------------------------------------------------------------------------------------------- what the lease learns
 
+    def _cursor(self, name: str | None = None) -> Any:
+        """As Django does, for each cursor, with four calls less: what they make sure of is so already, and few fail."""
+        take_cursor = super()._cursor  # type: ignore[misc]
+        if type(take_cursor) is not MethodType or take_cursor.__func__ is not known.cursor:
+            return take_cursor(name)
+        self.close_if_health_check_failed()
+        ensure, connects = self.ensure_connection, self.connection is None
+        if (
+            type(ensure) is not MethodType
+            or ensure.__func__ is not known.ensure_connection  # it may do something for a connection that is there
+            or (connects and self.in_atomic_block)  # it may refuse
+        ):
+            ensure()
+            connects = False
+        try:
+            if connects:
+                self.connect()
+            return self._prepare_cursor(self.create_cursor(name))
+        except BaseException:
+            with self.wrap_database_errors:
+                raise
+
+    def validate_thread_sharing(self) -> None:
+        """As Django does, for each cursor; but who is in the wrapper's own thread need not ask under a lock if others may be."""
+        validate = super().validate_thread_sharing
+        is_djangos = type(validate) is MethodType and validate.__func__ is known.validate_thread_sharing
+        if self._thread_ident != get_ident() or not is_djangos:
+            validate()
+
     def _prepare_cursor(self, cursor: Any) -> Any:
         # Here, where every cursor passes: engines built on this one make theirs in ways of their own.
         lease = self._lease
@@ -319,12 +321,11 @@ class _Pooled(BaseDatabaseWrapper):
                 lease.cursors.append(ref(cursor))
             if len(lease.cursors) >= lease.prune_at:
                 lease.prune_cursors()
-        if self._prepares_plainly and _Django._prepare_cursor is known.prepare_cursor:
-            # With two calls less.
-            if self._thread_ident != get_ident():
-                self.validate_thread_sharing()
-            return self.make_debug_cursor(cursor) if self.queries_logged else self.make_cursor(cursor)
-        return super()._prepare_cursor(cursor)  # type: ignore[misc]
+        prepare_cursor = super()._prepare_cursor  # type: ignore[misc]
+        if type(prepare_cursor) is not MethodType or prepare_cursor.__func__ is not known.prepare_cursor:
+            return prepare_cursor(cursor)
+        self.validate_thread_sharing()
+        return self.make_debug_cursor(cursor) if self.queries_logged else self.make_cursor(cursor)
 
     def _note_statement(self, statement: str) -> None:
         """Note, for the end of the lease, a statement that may leave a cursor open which outlives its transaction."""
@@ -367,7 +368,7 @@ class _Pooled(BaseDatabaseWrapper):
             or self._thread_ident != get_ident()
             or _get_running_loop() is not None
             or "close" in self.__dict__
-            or BaseDatabaseWrapper.close is not _django_close
+            or BaseDatabaseWrapper.close is not known.close
         ):
             self.close()
         else:  # what Django's close() does, which has nothing to refuse

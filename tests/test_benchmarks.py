@@ -106,6 +106,15 @@ def test_a_spread_is_the_middle_half():
     assert Spread.of([3.0]) == Spread(3.0, 3.0, 3.0)
 
 
+def test_a_round_without_a_value_keeps_its_place():
+    results = made(a=[1.0, math.nan, 30.0], b=[2.0, 4.0, 60.0], c=[math.nan, math.nan, math.nan])
+    assert results.ratio("checkout", "psycopg 3", checkout.CPU, "a", "b") == Spread(0.5, 0.5, 0.5)
+    assert results.ratio("checkout", "psycopg 3", checkout.CPU, "a", "c") is None
+    assert results.get("checkout", "psycopg 3", checkout.CPU, "a").median == 15.5
+    results.drop_empty()
+    assert results.arms("checkout", "psycopg 3") == ["a", "b"]
+
+
 def test_there_is_no_ratio_to_what_was_not_measured():
     assert made(a=[1.0]).ratio("checkout", "psycopg 3", checkout.CPU, "a", "b") is None
 

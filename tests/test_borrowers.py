@@ -262,6 +262,30 @@ def test_a_cursor_kept_after_close(wrapper):
     assert session_id(wrapper) == session
 
 
+def test_the_drivers_own_cursor_kept_after_close(wrapper):
+    session = session_id(wrapper)
+    cursor = wrapper.cursor().cursor
+    if wrapper.vendor == "mysql":
+        cursor = cursor.cursor  # inside Django's own for this engine
+    wrapper.close()
+    with pytest.raises(wrapper.Database.Error):
+        cursor.execute("SELECT 2")
+    assert session_id(wrapper) == session
+
+
+def test_only_the_cursors_that_somebody_still_has_are_remembered(wrapper):
+    kept = []
+    for number in range(1000):
+        cursor = wrapper.cursor()
+        if not number % 10:
+            kept.append(cursor)
+    assert 100 <= len(wrapper._lease.cursors) <= 2 * 100 + 32
+    wrapper.close()
+    for cursor in (kept[0], kept[-1]):
+        with pytest.raises(Error):
+            cursor.execute("SELECT 1")
+
+
 def test_results_that_were_never_read(wrapper):
     session = session_id(wrapper)
     cursor = wrapper.cursor()

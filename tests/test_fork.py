@@ -270,6 +270,8 @@ def test_the_housekeeper_goes_on_in_the_parent(make_wrapper, observer):
     in_child(lambda: session_id(wrapper))
     wrapper.close()
     observer.wait_until_gone({session})
+    # The server has heard of it before the pool has counted it.
+    wait_until(lambda: wrapper.find_pool().snapshot().closed)
     assert wrapper.find_pool().snapshot().closed == {"idle": 1}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from unittest import mock
 
 import pytest
 from django.db import OperationalError
@@ -242,6 +243,19 @@ def test_who_can_have_no_connection_of_its_own_takes_another_that_is_idle(make_p
     with taken, pool.checkout(last=first):
         assert taken.physical is first
         assert pool.snapshot().opened == 4
+
+
+def test_who_waits_for_the_server_is_told_of_a_connection_that_comes_back(make_pool):
+    pool = make_pool(POOL_SIZE=2)
+    lease = pool.checkout()
+    with mock.patch.object(pool._queue.outage, "wake") as wake:
+        lease.close()
+        assert wake.call_count == 0
+        lease = pool.checkout()
+        pool._queue.outage.failed(OSError("away"), None)
+        lease.close()
+        assert wake.call_count == 1
+    pool._queue.outage.ended()
 
 
 def test_a_connection_that_an_interrupt_has_cost_does_not_keep_another_from_being_opened(make_pool):

@@ -11,6 +11,7 @@ import pytest
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import DatabaseError, Error, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from django.db.utils import load_backend
 
 from django_sqla_pool import known, pooled
@@ -108,14 +109,10 @@ def test_an_engines_own_close_is_called(make_engine):
 # ------------------------------------------------------------------------------------------------ what of Django is known
 
 
-@pytest.mark.parametrize("name", ["connect", "ensure_connection", "cursor", "prepare_cursor", "make_cursor"])
+@pytest.mark.parametrize("name", sorted({*known.__all__} - {"CONNECT", "is_known"}))
 def test_this_djangos_methods_are_known(name):
     django = {"cursor": "_cursor", "prepare_cursor": "_prepare_cursor"}.get(name, name)
     assert getattr(known, name) is getattr(BaseDatabaseWrapper, django)
-
-
-def test_this_djangos_cursors_make_their_fetch_methods_anew():
-    assert {"fetchone", "fetchmany", "fetchall"} <= known.fetches
 
 
 def test_a_method_that_does_something_else_is_not_known():
@@ -127,48 +124,100 @@ def test_a_method_that_does_something_else_is_not_known():
     def around(self):
         connect(self)
 
+    inside = BaseDatabaseWrapper.connect.__wrapped__
+    assert known.is_known(inside, known.CONNECT)
+    assert not known.is_known(inside, known.CONNECT, is_async_unsafe=True)
     assert not known.is_known(connect, known.CONNECT)
-    assert not known.is_known(connect, known.CONNECT, is_async_unsafe=True)
     assert not known.is_known(around, known.CONNECT, is_async_unsafe=True)
 
 
 # ------------------------------------------------------------------------------------------------------------ a cursor
 
 
-@pytest.mark.parametrize("where", ["wrapper", "class", "engine"])
-def test_an_ensure_connection_that_somebody_has_put_in_djangos_place_is_called_for_each_cursor(where, connected, make_engine):
-    if where == "engine":
-        connected = make_engine(ensure_connection=BaseDatabaseWrapper.ensure_connection)
-        connected.ensure_connection()
-    place = {"wrapper": connected, "class": BaseDatabaseWrapper, "engine": type(connected)}[where]
-    with mock.patch.object(place, "ensure_connection", autospec=True) as ensure_connection:
-        connected.cursor().close()
-        connected.cursor().close()
-    assert ensure_connection.call_count == 2
-    connected.close()
+class Proxy:
+    """As tools that watch an application put around a method: to whoever asks, it is what it is around."""
+
+    def __init__(self, method, calls):
+        self._method = method
+        self._calls = calls
+
+    def __get__(self, instance, owner=None):
+        return Proxy(self._method.__get__(instance, owner), self._calls)
+
+    def __getattr__(self, name):
+        return getattr(self._method, name)
+
+    def __call__(self, *args, **kwargs):
+        self._calls.append(args)
+        return self._method(*args, **kwargs)
 
 
-@pytest.mark.parametrize("where", ["Django", "an engine over ours", "an engine that ours is made from"])
-def test_a_prepare_cursor_that_is_not_djangos_own_is_called(where, make_wrapper, make_engine):
+@pytest.fixture(params=["plain", "proxy"])
+def put(request, monkeypatch):
+    """Put another in the place of a method, on a class or a wrapper, that calls it; give the calls that it has had."""
+
+    def put(place, name):
+        calls = []
+        method = getattr(place, name)
+
+        def around(*args, **kwargs):
+            calls.append(args)
+            return method(*args, **kwargs)
+
+        monkeypatch.setattr(place, name, around if request.param == "plain" else Proxy(method, calls))
+        return calls
+
+    return put
+
+
+@pytest.fixture(params=["wrapper", "its class", "the engine's class", "Django's class"])
+def place(request, wrapper):
+    wrapper.ensure_connection()
+    wrapper.close()
+    engine = load_backend(f"django.db.backends.{wrapper.vendor}").DatabaseWrapper
+    return {"wrapper": wrapper, "its class": type(wrapper), "the engine's class": engine}.get(request.param, BaseDatabaseWrapper)
+
+
+@pytest.mark.parametrize("name", ["_cursor", "ensure_connection", "_prepare_cursor", "validate_thread_sharing"])
+def test_what_somebody_has_put_in_the_place_of_a_method_is_called_for_each_cursor(name, place, put, wrapper):
+    calls = put(place, name)
+    for number in (1, 2):
+        with wrapper.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        assert len(calls) >= number
+    # Connected once, whoever did it.
+    figures = wrapper.find_pool().snapshot()
+    assert (figures.in_use, figures.opened, figures.checkouts) == (1, 1, 2)
+    wrapper.close()
+
+
+def test_a_connect_that_somebody_has_put_in_djangos_place_is_called_each_time(put, wrapper):
+    wrapper.ensure_connection()
+    wrapper.close()
+    calls = put(BaseDatabaseWrapper, "connect")
+    for number in (1, 2):
+        wrapper.ensure_connection()
+        wrapper.close()
+        assert len(calls) == number
+
+
+@pytest.mark.parametrize("where", ["an engine over ours", "an engine that ours is made from"])
+def test_an_engines_own_way_to_prepare_a_cursor_is_taken(where, make_wrapper, make_engine):
     calls = []
-    django = BaseDatabaseWrapper._prepare_cursor
 
     def prepare(self, cursor):
         calls.append(cursor)
-        return django(self, cursor)
+        return BaseDatabaseWrapper._prepare_cursor(self, cursor)
 
     if where == "an engine over ours":
         wrapper = make_engine(_prepare_cursor=prepare)
     else:
-        wrapper = template = make_wrapper()
-        if where == "an engine that ours is made from":
-            base = load_backend(f"django.db.backends.{template.vendor}").DatabaseWrapper
-            engine = pooled(type("Engine", (base,), {"_prepare_cursor": prepare}))
-            wrapper = engine(template.settings_dict, template.alias)
+        template = make_wrapper()
+        base = load_backend(f"django.db.backends.{template.vendor}").DatabaseWrapper
+        wrapper = pooled(type("Engine", (base,), {"_prepare_cursor": prepare}))(template.settings_dict, template.alias)
     wrapper.ensure_connection()
     calls.clear()
-    with mock.patch.object(BaseDatabaseWrapper, "_prepare_cursor", prepare if where == "Django" else django):
-        wrapper.cursor().close()
+    wrapper.cursor().close()
     assert len(calls) == 1
     wrapper.close()
     wrapper.find_pool().dispose()
@@ -219,6 +268,13 @@ def test_the_fetch_methods_are_the_drivers_with_djangos_errors(fetch, arguments,
     with connected.cursor() as cursor, pytest.raises(Error) as raised:
         getattr(cursor, fetch)()  # of nothing
     assert isinstance(raised.value.__cause__, connected.Database.Error)
+    connected.close()
+
+
+def test_a_fetch_method_that_somebody_gives_djangos_cursors_is_called(connected, monkeypatch):
+    monkeypatch.setattr(CursorWrapper, "fetchone", lambda _: "theirs", raising=False)
+    with connected.cursor() as cursor:
+        assert cursor.fetchone() == "theirs"
     connected.close()
 
 

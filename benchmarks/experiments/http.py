@@ -7,12 +7,12 @@ import http.client
 import json
 import math
 import socket
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import mean
 from typing import Any
 
 from ..arms import ARMS, CHECKED_POOL, CLOSED, CONNECTION_POOL, DJANGO_POOL, FLOOR, GEVENT_POOL, KEPT, OURS, PGBOUNCER, REAL_POOL
@@ -97,6 +97,7 @@ def run(lab: Lab) -> None:
             if lab.is_smoke and server != site.servers[-1]:
                 continue
             _measure(lab, site, server, rounds, seconds)
+    lab.results.drop_empty()
 
 
 def _measure(lab: Lab, site: Site, server: str, rounds: int, seconds: float) -> None:
@@ -111,39 +112,42 @@ def _measure_set(lab: Lab, site: Site, server: str, arms: list[str], views: list
     """Start every arm, and measure all of them in turn."""
     group = f"{site.name}, {TITLES[server]}"
     with contextlib.ExitStack() as stack:
-        runs = []
+        runs: dict[tuple[str, str], list[Running]] = {}  # of each view, and arm
         for name in arms:
             settings = lab.settings(ARMS[name], server, THREADS)
             if settings is None:
                 continue
-            for _ in range(COPIES.get(name, 1) if site.sets > 1 and not lab.is_smoke else 1):
-                running = lab.tried(f"{name}, {group}", stack.enter_context, _served(lab, site, settings))
-                for view in views if running else ():
+            copies = COPIES.get(name, 1) if site.sets > 1 and not lab.is_smoke else 1
+            sites = [lab.tried(f"{name}, {group}", stack.enter_context, _served(lab, site, settings)) for _ in range(copies)]
+            for view in views if all(sites) else ():
+                for running in sites:
                     # Until every thread has had its turn.
                     lab.tried(f"{name}, {group}", running.load, view, site.under_way, min(0.5, seconds))
-                    runs.append((view, name, running))
+                runs[view, name] = sites
         for _ in range(rounds):
             _measure_round(lab, site, group, runs, seconds)
 
 
-def _measure_round(lab: Lab, site: Site, group: str, runs: list[tuple[str, str, Running]], seconds: float) -> None:
-    """Measure each once, in an order thrown anew; take the mean of what are copies of one arm."""
-    found: dict[tuple[str, str], list[dict[str, float]]] = {(view, name): [] for view, name, _ in runs}
-    for view, name, running in lab.dice.sample(runs, len(runs)):
+def _measure_round(lab: Lab, site: Site, group: str, runs: dict[tuple[str, str], list[Running]], seconds: float) -> None:
+    """Measure each once, in an order thrown anew; the sample of an arm is the mean of all its copies, or none."""
+    seen: dict[tuple[str, str], list[dict[str, float] | None]] = {key: [] for key in runs}
+    every = [(key, running) for key, copies in runs.items() for running in copies]
+    for (view, name), running in lab.dice.sample(every, len(every)):
         where = f"{group}, {VIEWS[view]}"
-        seen = lab.tried(f"{name}, {where}", running.load, view, site.under_way, seconds)
-        if seen is None:
-            continue
-        if seen["errors"] or not seen["requests"]:
-            lab.results.note(f"{name}: {seen['errors']:.0f} errors in {seen['requests']:.0f} requests ({where})")
-        if seen["requests"]:
-            found[view, name].append(seen)
-    for (view, name), copies in found.items():
-        if copies:
-            where = f"{group}, {VIEWS[view]}"
-            lab.results.add(NAME, where, CPU, "ms", name, mean(seen["cpu"] / seen["requests"] * 1e3 for seen in copies))
-            lab.results.add(NAME, where, RATE, "/s", name, mean(seen["per_second"] for seen in copies))
-            lab.results.add(NAME, where, P99, "ms", name, mean(seen["p99"] * 1e3 for seen in copies))
+        found = lab.tried(f"{name}, {where}", running.load, view, site.under_way, seconds)
+        if found is not None and (found["errors"] or not found["requests"]):
+            lab.results.note(f"{name}: {found['errors']:.0f} errors in {found['requests']:.0f} requests ({where})")
+        seen[view, name].append(found if found is not None and found["requests"] else None)
+    for (view, name), samples in seen.items():
+        whole = [sample for sample in samples if sample is not None]
+        is_whole = len(whole) == len(samples)
+        for metric, unit, value in (
+            (CPU, "ms", lambda sample: sample["cpu"] / sample["requests"] * 1e3),
+            (RATE, "/s", lambda sample: sample["per_second"]),
+            (P99, "ms", lambda sample: sample["p99"] * 1e3),
+        ):
+            mean = statistics.mean(map(value, whole)) if is_whole else math.nan  # which keeps its place among the rounds
+            lab.results.add(NAME, f"{group}, {VIEWS[view]}", metric, unit, name, mean)
 
 
 @contextlib.contextmanager

@@ -221,6 +221,19 @@ class Psycopg2(_PostgreSQL):
         super().remember_session()
         self._typecasters = (dict(self.connection.string_types), dict(self.connection.binary_types))
 
+    def is_quiet(self) -> bool:
+        return poll(*self.poll_arguments) == 0 and not self.connection.closed
+
+    def reset(self, had_errors: bool) -> None:
+        # What the steps of every driver come to, in one, for a connection on which there is nothing to undo.
+        connection = self.connection
+        if (
+            connection.get_transaction_status()
+            or connection.status == _PSYCOPG2_PREPARED
+            or connection.autocommit is not self.autocommit
+        ):
+            super().reset(had_errors)
+
     def is_idle(self, had_errors: bool) -> bool:
         connection = self.connection
         if connection.status == _PSYCOPG2_PREPARED:

@@ -157,6 +157,25 @@ def test_a_job_has_given_back_before_whoever_awaits_it_goes_on(make_wrapper, mon
     assert order == ["given back"]
 
 
+def test_what_the_end_of_a_job_calls_may_query_as_well(make_wrapper):
+    calls, wrappers = [], []
+
+    def query(_):
+        calls.append(1)
+        if len(calls) == 1:
+            wrappers.append(make_wrapper(**POOL))
+            session_id(wrappers[0])
+            wrappers[0].close()
+
+    with ThreadPoolExecutor(1, "asyncio") as executor:
+        goes_on = threading.Event()
+        future = executor.submit(goes_on.wait, 30)
+        future.add_done_callback(query)
+        goes_on.set()
+    assert calls == [1]
+    assert wrappers[0].find_pool().snapshot().in_use == 0
+
+
 @pytest.mark.parametrize(("age", "is_kept"), [(0, False), (None, True)])
 def test_conn_max_age_says_whether_a_jobs_connection_is_kept(age, is_kept, make_wrapper):
     def job():
