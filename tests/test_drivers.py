@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 import types
@@ -45,8 +46,16 @@ def test_the_probe_tells_quiet_from_closed(wrapper, observer):
 def test_a_connection_closed_by_the_driver_is_dead_whatever_its_descriptor_is_now(wrapper):
     wrapper.ensure_connection()
     driver = wrapper._lease.physical.driver
+    quiet, other = socket.socketpair()
+    descriptor = driver.fileno()
     wrapper.connection.close()
-    assert driver.probe() is Liveness.DEAD
+    os.dup2(quiet.fileno(), descriptor)
+    try:
+        assert driver.probe() is Liveness.DEAD
+        assert not driver.is_quiet()
+    finally:
+        for number in (quiet.detach(), other.detach(), descriptor):
+            os.close(number)
 
 
 def test_a_connection_closed_while_idle_is_not_lent(wrapper):
