@@ -214,6 +214,7 @@ class ConnectionQueue(QueuePool):
         try:
             physical.record.close()
         finally:
+            physical.record = None  # each has the other: the driver's object would live on until the garbage collector comes
             try:
                 self._counters.count_close(physical, reason)
             finally:

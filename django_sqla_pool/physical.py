@@ -47,7 +47,7 @@ class Physical:
         generation: object,
     ) -> None:
         self.driver = driver
-        self.record = record  # SQLAlchemy's own entry for it
+        self.record: Any = record  # SQLAlchemy's own entry for it; None, when it is closed
         self.opened_at = opened_at
         self.expires_at = expires_at
         self.generation = generation

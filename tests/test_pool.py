@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 import threading
+import weakref
 from unittest import mock
 
 import pytest
@@ -243,6 +245,20 @@ def test_who_can_have_no_connection_of_its_own_takes_another_that_is_idle(make_p
     with taken, pool.checkout(last=first):
         assert taken.physical is first
         assert pool.snapshot().opened == 4
+
+
+def test_a_closed_connection_is_freed_without_the_garbage_collector(make_pool):
+    pool = make_pool()
+    lease = pool.checkout()
+    driver = weakref.ref(lease.physical.driver)
+    gc.disable()
+    try:
+        lease.end("disposed")
+        lease.close()
+        del lease
+        assert driver() is None
+    finally:
+        gc.enable()
 
 
 def test_who_waits_for_the_server_is_told_of_a_connection_that_comes_back(make_pool):
