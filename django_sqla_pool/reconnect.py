@@ -14,6 +14,7 @@ from django.db.backends.signals import connection_created
 
 __all__ = ["is_plain", "reconnect", "state_of"]
 
+
 def state_of(connection: Any, autocommit: bool) -> dict[str, Any]:
     """Return what connect() leaves on a wrapper with this connection, whatever else the settings say."""
     return {

@@ -530,18 +530,26 @@ def test_a_failed_open_gives_its_place_back(make_pool, monkeypatch):
         assert figures(pool) == (1, 0, {})
 
 
-def test_an_interrupt_while_opening_gives_the_place_back(make_pool, monkeypatch):
+@pytest.mark.parametrize(
+    ("step", "closed"),
+    [("opener.open", {}), ("_queue.renew_permit", {"abandoned": 1})],
+    ids=["opened", "counted"],
+)
+def test_an_interrupt_while_a_connection_is(step, closed, make_pool, monkeypatch):
+    """The place comes back, and what was opened by then is closed."""
     pool = make_pool(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0)
+    owner, name = step.split(".")
 
     def interrupt():
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pool.opener, "open", interrupt)
+        patch.setattr(getattr(pool, owner), name, interrupt)
         with pytest.raises(KeyboardInterrupt):
             pool.checkout()
+    assert (*figures(pool), pool.snapshot().opened) == (0, 0, closed, len(closed))
     with pool.checkout():
-        assert figures(pool) == (1, 0, {})
+        assert figures(pool) == (1, 0, closed)
 
 
 def test_an_interrupt_while_a_connection_is_probed_gives_the_place_back(make_pool, monkeypatch):

@@ -206,22 +206,6 @@ def test_while_a_dead_connection_is_being_closed_no_other_is_resumed(wrapper, le
     assert seen == [False]
 
 
-def test_an_interrupt_while_a_new_connection_is_counted_leaves_nothing_behind(wrapper, monkeypatch):
-    pool = wrapper.find_pool()
-
-    def interrupted():
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pool._queue, "renew_permit", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            pool.checkout()
-    figures = pool.snapshot()
-    assert (figures.in_use, figures.idle, figures.opened, dict(figures.closed)) == (0, 0, 1, {"abandoned": 1})
-    with pool.checkout():
-        assert pool.snapshot().in_use == 1
-
-
 def test_what_a_closed_connection_was_used_for_still_counts(wrapper, lease):
     pool = wrapper.find_pool()
     before = pool.snapshot()
