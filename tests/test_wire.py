@@ -254,6 +254,9 @@ def test_answers_held_back_show_who_waits_for_them(proxy, connect):
     while not proxy.settled().statements:
         assert time.monotonic() < deadline
     assert asking.is_alive()
+    assert proxy.links() == [
+        "link 1, last asked SELECT 1, held ['answers']: who sends questions is owed 0 bytes; who sends answers is owed 0 bytes"
+    ]
     proxy.resume()
     assert asking.result() == 1
 

@@ -84,6 +84,8 @@ class Mix:
             self.violations.append(f"{type(error).__name__}: {error}")
             connections["busy"].close()
         self.violations += self.load.violations() + self._unexplained()
+        if self.load.hanging:
+            self.violations += [*self.proxy.links(), *self.scene.observer.describe()]  # whom they wait for
         rows = self.scene.ledger.figures()
         self.say(
             f"{self.count} faults, {len(self.load.successes)} requests succeeded, {len(self.load.failures)} failed; rows: "

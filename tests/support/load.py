@@ -109,6 +109,11 @@ class Load:
     def failures(self) -> list[Request]:
         return [request for request in self.requests if request.kind is not None]
 
+    @property
+    def hanging(self) -> list[threading.Thread]:
+        """The threads that have not come to the end of their requests; empty, unless __exit__ has waited for them in vain."""
+        return [thread for thread in self._threads if thread.is_alive()]
+
     def first_success_after(self, moment: float) -> float:
         """Return after how many seconds the first request succeeded that ended after a moment; inf: none did."""
         return min((request.ended - moment for request in self.successes if request.ended >= moment), default=float("inf"))
@@ -133,10 +138,9 @@ class Load:
         ``rest``: how many seconds the server may take to notice the end of sessions. The server must be there.
         """
         found = list(dict.fromkeys(self._seen))
-        for thread in self._threads:
-            if thread.is_alive():
-                where = "".join(traceback.format_stack(sys._current_frames()[thread.ident]))  # type: ignore[index]
-                found.append(f"{thread.name} hangs at:\n{where}")
+        for thread in self.hanging:
+            where = "".join(traceback.format_stack(sys._current_frames()[thread.ident]))  # type: ignore[index]
+            found.append(f"{thread.name} hangs at:\n{where}")
         self.ledger.observer.close()  # a restart may have broken it
         for pool in self.pools.values():
             figures = pool.snapshot()

@@ -99,6 +99,14 @@ class Relay:
         ready = [key for key, _ in self._selector.select(0) if key.fileobj is not self._woken]
         return not ready and not any(link.client.unsent or link.server.unsent for link in self._links)
 
+    def links(self) -> list[str]:
+        last = dict(self.asked)
+        return [
+            f"link {link.number}, last asked {last.get(link.number)}, held {sorted(link.held)}: "
+            f"{_state(link.client)}; {_state(link.server)}"
+            for link in self._links
+        ]
+
     def hold(self, *directions: str) -> None:
         self._held = frozenset(directions)
         self.hold_open_ones(*directions)
@@ -236,6 +244,11 @@ def _bound(port: int) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, option, 1)
     sock.bind((HOST, port))
     return sock
+
+
+def _state(end: _End) -> str:
+    ends = [word for word, is_so in (("has finished", end.has_finished), ("was told the end", end.is_shut)) if is_so]
+    return ", ".join([f"who sends {end.sends} is owed {len(end.unsent)} bytes", *ends])
 
 
 def _send(end: _End, is_last: bool) -> None:

@@ -12,6 +12,7 @@ from django.db.utils import load_backend
 
 _ASK_ID = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT CONNECTION_ID()"}
 _KILL = {"postgresql": "SELECT pg_terminate_backend(%s)", "mysql": "KILL %s"}
+_DESCRIBE = {"postgresql": "SELECT * FROM pg_stat_activity", "mysql": "SHOW FULL PROCESSLIST"}
 _LIST = {
     "postgresql": "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND datname = %s",
     "mysql": "SELECT id FROM information_schema.processlist WHERE db = %s",
@@ -44,6 +45,10 @@ class Observer:
         database = database or self.wrapper.settings_dict["NAME"]
         found = {int(row[0]) for row in self.query(_LIST[self.wrapper.vendor], [database])}
         return found - {session_id(self.wrapper)}
+
+    def describe(self) -> list[str]:
+        """Say what each session of the server is doing, in its own words."""
+        return [f"session: {row}" for row in self.query(_DESCRIBE[self.wrapper.vendor])]
 
     def kill(self, session: int) -> None:
         """End a session at the server, and wait until it is gone (10 s at most)."""

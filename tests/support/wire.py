@@ -89,6 +89,10 @@ class Proxy:
                 raise WireError(f"bytes were still passing after {PATIENCE:g} s")
         return self
 
+    def links(self) -> list[str]:
+        """Say of each open connection what has not been passed on, and which of the two sides has ended."""
+        return self._call(self._relay.links)
+
     # --- faults
 
     def refuse(self) -> None:
