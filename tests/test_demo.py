@@ -164,6 +164,38 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(start: Start, stage: s
     assert demo.leftovers() == []
 
 
+INTERRUPTED_WHILE_IT_LOOKS = """
+import os, signal, subprocess
+from demo.cleanup import Cleanup
+
+class Lock:
+    def __init__(self, real):
+        self.locked, self.release = real.locked, real.release
+        self.real = real
+
+    def acquire(self, *words):
+        taken = self.real.acquire(*words)
+        os.kill(os.getpid(), signal.SIGINT)  # between this line and the next one a handler may raise
+        return taken
+
+def work():
+    global child
+    child = cleanup.start(["sleep", "60"], log=subprocess.DEVNULL)
+    child._waitpid_lock = Lock(child._waitpid_lock)
+    cleanup.has_ended(child)
+    raise AssertionError("it was not interrupted")
+
+cleanup = Cleanup()
+assert cleanup.run(work) == 128 + signal.SIGINT
+assert child.returncode == -signal.SIGTERM
+"""
+
+
+def test_an_interrupt_while_it_looks_at_a_child_does_not_hide_the_end_of_the_child() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED_WHILE_IT_LOOKS], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 @each_server
 def test_an_interrupted_demo_drops_its_database(start: Start, alias: str, variable: str) -> None:
     before = databases(alias)

@@ -111,6 +111,15 @@ class Cleanup:
             self.add(lambda: stop(child, stop_by))
         return child
 
+    def has_ended(self, child: subprocess.Popen[bytes]) -> bool:
+        """Tell whether a child has ended. Signals are held back meanwhile.
+
+        An exception in the midst of ``Popen.poll()``, or of ``wait()`` with a deadline, can leave the lock of both taken for ever,
+        and then nobody hears of the child's end any more.
+        """
+        with self.held():
+            return child.poll() is not None
+
     def _end_all(self) -> int:
         status = 0
         while self._ends:

@@ -42,7 +42,7 @@ def start(cleanup: Cleanup, directory: Path) -> str:
     server = cleanup.start(postgres, log=log, stop_by=signal.SIGINT, **options)  # SIGINT: its "fast" shutdown
     deadline = time.monotonic() + START_SECONDS
     while not _is_ready(data):
-        if server.poll() is not None or time.monotonic() > deadline:
+        if cleanup.has_ended(server) or time.monotonic() > deadline:
             raise Failure(f"PostgreSQL did not start. {OWN_SERVER}\n{tail(log)}")
         time.sleep(0.02)  # pg_ctl polls the same file
     return f"postgres://demo@/postgres?host={quote(str(data), safe='')}"

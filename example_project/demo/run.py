@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from . import embedded
@@ -101,7 +102,8 @@ def _leave_running(site: Site, password: str, starter: int) -> None:
             flush=True,
         )
         while os.getppid() == starter:  # which may be gone without a signal to us
-            site.wait(1.0)
+            site.check()
+            time.sleep(1.0)
     except Interrupted:
         print("\nEnding.", flush=True)
 

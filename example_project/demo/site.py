@@ -53,7 +53,8 @@ class Site:
     def serve(self, *, pooled: bool) -> None:
         """Have gunicorn serve the site, in place of the one before; return when it answers."""
         if self._server is not None:
-            stop(self._server)
+            with self._cleanup.held():
+                stop(self._server)
         self._log = log = self._directory / f"gunicorn-{'pooled' if pooled else 'django'}.log"
         command = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{self._socket.fileno()}"]
         command += ["--workers", f"{WORKERS}", "--worker-class", "gthread", "--threads", f"{THREADS}"]
@@ -63,18 +64,15 @@ class Site:
         self._server = server = self._cleanup.start(command, log=log, cwd=PROJECT, env=environment, pass_fds=passed)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
-            if server.poll() is not None or time.monotonic() > deadline:
+            if self._cleanup.has_ended(server) or time.monotonic() > deadline:
                 raise Failure(f"the site did not start:\n{tail(log)}")
             time.sleep(0.05)
 
-    def wait(self, seconds: float) -> None:
-        """Wait for ``seconds``, or fail when gunicorn ends."""
+    def check(self) -> None:
+        """Fail if gunicorn has ended."""
         assert self._server is not None
-        try:
-            self._server.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return
-        raise Failure(f"gunicorn ended by itself:\n{tail(self._log)}")
+        if self._cleanup.has_ended(self._server):
+            raise Failure(f"gunicorn ended by itself:\n{tail(self._log)}")
 
     def _answers(self) -> bool:
         client = http.client.HTTPConnection(self.host, self.port, timeout=1)

@@ -80,7 +80,9 @@ class Server:
     @property
     def pid(self) -> int | None:
         """The main process; None while the server is stopped, also when it ended by itself."""
-        return None if self._process is None or self._process.poll() is not None else self._process.pid
+        # Neither here nor at a start is Popen asked: Stopped in the midst of poll(), or of wait() with a deadline, can leave the
+        # lock of both taken for ever, and then nobody hears of the end of the process any more.
+        return self._process.pid if self._process is not None and processes.is_running(self._process.pid) else None
 
     def version(self) -> str:
         """The running server's version, as it says itself."""
@@ -171,16 +173,14 @@ class Server:
         deadline = time.monotonic() + self.start_seconds
         said = ""
         while time.monotonic() < deadline:
+            if not processes.is_running(process.pid):
+                raise ServerError(f"{self} ended while starting (status {process.wait()}):\n{self._end_of_log()}")
             try:
-                status = process.wait(0.05)
-            except subprocess.TimeoutExpired:
-                try:
-                    self.sql(*self.greeting)
-                    return
-                except ServerError as error:
-                    said = str(error)
-            else:
-                raise ServerError(f"{self} ended while starting (status {status}):\n{self._end_of_log()}")
+                self.sql(*self.greeting)
+                return
+            except ServerError as error:
+                said = str(error)
+            time.sleep(0.05)  # a server has no event for this
         raise ServerError(f"{self} did not answer within {self.start_seconds:g} s ({said}):\n{self._end_of_log()}")
 
     def _end_of_log(self) -> str:
