@@ -53,8 +53,8 @@ def _django(name: str, names: tuple[str, ...], *, is_async_unsafe: bool = False)
     return method if is_known(method, names, is_async_unsafe=is_async_unsafe) else object()
 
 
-#: Django's own; nobody's, where it is not known. Compare them with the function of a bound method that is nothing else: a proxy
-#: that somebody has put around one has the same ``__func__``.
+#: Django's own; nobody's, where it is not known. Compare them with what the class has, not with a bound method: a proxy that
+#: somebody has put around one has the same ``__func__``.
 connect = _django("connect", CONNECT, is_async_unsafe=True)
 ensure_connection = _django("ensure_connection", _ENSURE_CONNECTION, is_async_unsafe=True)
 cursor = _django("_cursor", _CURSOR)

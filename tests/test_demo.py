@@ -192,7 +192,8 @@ assert child.returncode == -signal.SIGTERM
 
 
 def test_an_interrupt_while_it_looks_at_a_child_does_not_hide_the_end_of_the_child() -> None:
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED_WHILE_IT_LOOKS], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    words = [sys.executable, "-c", INTERRUPTED_WHILE_IT_LOOKS]
+    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
 

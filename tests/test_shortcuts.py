@@ -223,6 +223,26 @@ def test_an_engines_own_way_to_prepare_a_cursor_is_taken(where, make_wrapper, ma
     wrapper.find_pool().dispose()
 
 
+@pytest.mark.parametrize("name", ["_cursor", "_prepare_cursor", "validate_thread_sharing", "connect"])
+def test_a_method_of_a_class_that_comes_behind_ours_is_called(name, make_wrapper):
+    calls = []
+    djangos = getattr(BaseDatabaseWrapper, name)
+
+    def method(self, *args):
+        calls.append(args)
+        return djangos(self, *args)
+
+    template = make_wrapper()
+    behind = type("Behind", (BaseDatabaseWrapper,), {name: method})
+    wrapper = type("Engine", (type(template), behind), {})(template.settings_dict, template.alias)
+    for _ in range(2):
+        calls.clear()
+        session_id(wrapper)
+        assert calls
+        wrapper.close()
+    wrapper.find_pool().dispose()
+
+
 def test_an_engines_own_way_to_take_a_cursor_is_taken(make_wrapper):
     calls = []
     template = make_wrapper()

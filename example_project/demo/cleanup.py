@@ -114,8 +114,8 @@ class Cleanup:
     def has_ended(self, child: subprocess.Popen[bytes]) -> bool:
         """Tell whether a child has ended. Signals are held back meanwhile.
 
-        An exception in the midst of ``Popen.poll()``, or of ``wait()`` with a deadline, can leave the lock of both taken for ever,
-        and then nobody hears of the child's end any more.
+        An exception in the midst of ``Popen.poll()``, or of ``wait()`` with a deadline, can leave the lock of both taken for
+        ever; then nobody hears of the child's end any more.
         """
         with self.held():
             return child.poll() is not None
