@@ -91,7 +91,7 @@ class _Pooled(BaseDatabaseWrapper):
     _is_pooled = False  # until __init__ is through: an engine may query in there
     # The class whose methods super() finds here; _Unknown, if they are of several. To ask it whether they are Django's own takes
     # a third of the steps that it takes to ask super().
-    _behind: type[Any] = _Unknown
+    _behind: type[Any]
     _is_plain = False  # true: what is done here in Django's stead is what Django would do, for all that the class says
     _are_cursors_wrapped = False  # by create_cursor()
     _uses_tz = False  # noted when the name of the time zone is
