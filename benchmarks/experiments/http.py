@@ -37,8 +37,8 @@ PEERS = (CHECKED_POOL, DJANGO_POOL, CONNECTION_POOL, REAL_POOL, PGBOUNCER, CLOSE
 THREADED = (OURS, KEPT, FLOOR, *PEERS)
 DEAR = (OURS, KEPT, DJANGO_POOL, CONNECTION_POOL, CLOSED)  # where connecting is
 SMOKE = (OURS, KEPT)
-# How many of an arm each set has at work under threads; their mean is its sample. Of two processes that are the same, one may
-# take a fifth more for all its life, and these two are held to a bound that is a twentieth.
+# How many of an arm each set has at work under threads; their mean is its sample. Of two runs that are the same, one may take a
+# fifth more, and these two arms are held to a bound that is a twentieth.
 COPIES = {OURS: 3, KEPT: 3}
 TITLES = {"postgresql": "PostgreSQL", "mysql": "MariaDB", TLS: "PostgreSQL behind TLS"}
 
