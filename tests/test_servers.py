@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import MariaDB, PostgreSQL, Server, ServerError
+from tests.support.threads import wait_until
 
 KINDS = [PostgreSQL, MariaDB]
 
@@ -19,7 +21,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.parametrize("way", ["fast", "immediate", "kill"])
+@pytest.mark.parametrize("way", ["fast", "immediate", "kill", "by_itself"])
 def test_port_and_data_outlive_every_end(server: Server, way: str) -> None:
     database = f"before_{way}"
     server.sql(f"CREATE DATABASE {database}")
@@ -28,6 +30,10 @@ def test_port_and_data_outlive_every_end(server: Server, way: str) -> None:
         server.kill()
     elif way == "fast":
         server.stop("fast")
+    elif way == "by_itself":
+        assert pid is not None
+        os.kill(pid, server.signals["fast"])
+        wait_until(lambda: server.pid is None)
     else:
         server.stop("immediate")
     assert server.pid is None

@@ -28,7 +28,7 @@ TITLE = "Requests over HTTP"
 CPU, RATE, P99 = "CPU of the server per request", "requests", "99th percentile of the latency"
 START_SECONDS = 30.0
 # Until the threads have found back to their ways: while the others had their turn the site has stood idle for longer than
-# PING_AFTER, so the first requests ping, and with 0.16 s of warming up that was a tenth of what two processes seemed to take.
+# PING_AFTER, so the first requests ping; with 0.16 s of warming up that was felt in the figures of two processes.
 WARM_UP_SECONDS = 0.7
 VIEWS = {"one": "one SELECT", "three": "three SELECTs"}
 THREADS = 16

@@ -108,6 +108,8 @@ class Server:
         """
         if self.pid is not None:
             raise AssertionError(f"bug: {self} is already running")
+        if self._process is not None:
+            self._process.wait()  # it has ended by itself, and nobody has asked for its status
         is_new = not self.data.exists()
         if is_new:
             self.create()
