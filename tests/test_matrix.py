@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from tests.matrix import environments, interpreters
 from tests.matrix.environments import Environment
 from tests.matrix.report import Console, Report, Step
+from tests.matrix.tools import Tools
+from tests.servers import command
 
 ROOT = Path(__file__).parent.parent
 PASSED = "============================== 12 passed in 3.21s ===============================\n"
@@ -68,6 +71,25 @@ def test_pyenvs_interpreters_are_found_outside_path(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     assert list(interpreters.find([factor])) == [factor]
+
+
+def test_what_one_flavour_of_the_newest_corner_leaves_out_is_run_in_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr(command, "run", lambda words, *_: called.append(words) or 0)
+    newest = [environment.name for environment in environments.corners(environments.matrix())[:2]]
+    tools = Tools(interpreters.find([f"py3{sys.version_info[1]}"]))
+    tools.run(",".join(newest), None, {}, ())
+    tools.run(newest[0], None, {}, ("tests/test_x.py", "-k", "y"))
+    every, named = called
+    assert named[-4:] == ["--", "tests/test_x.py", "-k", "y"]
+
+    # What tox makes of it, without doing it.
+    words = ["config" if word == "run" else word for word in every if word not in ("--skip-pkg-install", "-qq")]
+    done = subprocess.run([*words, "-k", "commands"], capture_output=True, text=True, timeout=120, check=True)
+    commands = re.findall(r"commands = python .*", done.stdout)
+    in_a, in_b = (set(re.findall(r"--(?:ignore|deselect)=(\S+)", each)) for each in commands)
+    assert in_a and in_b
+    assert in_a & in_b == set()
 
 
 def run_of(name: str, status: int, *lines: str) -> Step:

@@ -82,11 +82,12 @@ def _is_of(line: str, server: Server) -> bool:
     return lock.exists() and line.split()[1] in lock.read_text().split()
 
 
-def test_a_port_taken_meanwhile_is_replaced_before_anybody_knows_it() -> None:
-    with socket.socket() as other:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_a_port_taken_meanwhile_is_replaced_before_anybody_knows_it(kind: type[Server]) -> None:
+    with socket.socket() as other:  # which never says a word to whoever takes it for the server
         other.bind(("127.0.0.1", 0))
         other.listen()
-        server = PostgreSQL()
+        server = kind()
         server.port = other.getsockname()[1]
         with server:
             assert server.port != other.getsockname()[1]

@@ -51,8 +51,10 @@ class Tools:
         return self._tox(["run-parallel", "--parallel", "2", "--notest", "-e", ",".join(names)], on_line)
 
     def run(self, name: str, on_line: Callable[[str], None] | None, env: Mapping[str, str], words: Sequence[str]) -> int:
-        """Run the commands of an environment that make() has made; return their status."""
-        return self._tox(["run", "--skip-pkg-install", "-qq", "-e", name, "--", *words], on_line, env)
+        """Run the commands of an environment that make() has made, with ``words`` if there are any; return their status."""
+        # "--" with nothing behind it is, for tox, somebody who asks for nothing: then {posargs:these} are not taken.
+        named = ["--", *words] if words else []
+        return self._tox(["run", "--skip-pkg-install", "-qq", "-e", name, *named], on_line, env)
 
     def python(self, environment: Environment) -> Path:
         return WORK / "tox" / environment.name / "bin" / "python"

@@ -11,6 +11,9 @@ from typing import Any
 from . import keeper, machine
 from .machine import ServerError
 
+# How long a server's own client waits for an answer. Whatever else listens at the port may never give one.
+CONNECT_SECONDS = 5
+
 
 class Home:
     """A temporary folder that only ``owner`` can look into (None: we ourselves); the keeper watches over it."""
@@ -87,4 +90,5 @@ class Home:
     def _environ(self) -> dict[str, str]:
         # Nothing of the user's: no PGHOST, no ~/.my.cnf, no language in which "Address already in use" reads otherwise.
         path = os.environ.get("PATH", os.defpath)
-        return {"PATH": path, "LANG": "C.UTF-8", "HOME": str(self.path), "TMPDIR": str(self.tmp)}
+        environ = {"PATH": path, "LANG": "C.UTF-8", "HOME": str(self.path), "TMPDIR": str(self.tmp)}
+        return {**environ, "PGCONNECT_TIMEOUT": str(CONNECT_SECONDS)}

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 from . import machine
+from .home import CONNECT_SECONDS
 from .machine import ServerError
 from .server import Server
 
@@ -82,7 +83,8 @@ class MariaDB(Server):
         self.home.write(
             "client.cnf",
             f"[client]\nprotocol = tcp\nhost = 127.0.0.1\nport = {self.port}\nuser = {self.user}\n"
-            f"password = {self.password}\ndefault-character-set = utf8mb4\n",
+            f"password = {self.password}\ndefault-character-set = utf8mb4\n"
+            f"[mariadb-client]\nconnect-timeout = {CONNECT_SECONDS}\n",
         )
         return [self.programs["mariadbd"], f"--defaults-file={server}"]
 
