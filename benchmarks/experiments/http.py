@@ -37,9 +37,10 @@ PEERS = (CHECKED_POOL, DJANGO_POOL, CONNECTION_POOL, REAL_POOL, PGBOUNCER, CLOSE
 THREADED = (OURS, KEPT, FLOOR, *PEERS)
 DEAR = (OURS, KEPT, DJANGO_POOL, CONNECTION_POOL, CLOSED)  # where connecting is
 SMOKE = (OURS, KEPT)
-# How many of an arm each set has at work under threads; their mean is its sample. Of two runs that are the same, one may take a
-# fifth more, and these two arms are held to a bound that is a twentieth.
-COPIES = {OURS: 3, KEPT: 3}
+# Of two runs that are the same, one may take a fifth more. How the threads of a process fall on the cores, and into each other's
+# way, lasts for seconds and is that process' own: neither a longer run helps nor a neighbour in time, but more runs. Of these arms
+# each sample is the mean of so many times the runs, since a bound that is a twentieth compares them.
+CLOSELY = {OURS: 3, KEPT: 3, FLOOR: 3}
 TITLES = {"postgresql": "PostgreSQL", "mysql": "MariaDB", TLS: "PostgreSQL behind TLS"}
 
 
@@ -54,6 +55,7 @@ class Site:
     servers: tuple[str, ...]
     under_way: int = THREADS
     sets: int = 1  # how often all arms are started anew
+    runs: int = 1  # whose mean is a sample
 
 
 def _gunicorn(workers: int, *words: str) -> tuple[str, ...]:
@@ -66,7 +68,7 @@ _UVICORN = ("uvicorn", "benchmarks.measured.site:asgi", "--lifespan", "off", "--
 _EVERY = ("postgresql", TLS, "mysql")
 SITES = (
     Site("gunicorn, 16 threads", "gunicorn", _gunicorn(1, *_THREADS), THREADED, _EVERY, sets=5),
-    Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, ("postgresql", "mysql"), 2 * THREADS, 5),
+    Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, ("postgresql", "mysql"), 2 * THREADS, 5, 2),
     Site("uvicorn", "uvicorn", (*_UVICORN, "--fd", "{}"), THREADED, ("postgresql", "mysql", TLS)),
     Site("gunicorn, gevent", "gevent", _gunicorn(1, "--worker-class", "gevent"), (OURS, GEVENT_POOL, CLOSED), ("postgresql",)),
 )
@@ -91,7 +93,7 @@ class Running:
 
 
 def run(lab: Lab) -> None:
-    rounds, seconds = (1, 0.2) if lab.is_smoke else (7, 0.8)
+    rounds, seconds = (1, 0.2) if lab.is_smoke else (10, 0.7)
     for site in SITES[::2] if lab.is_smoke else SITES:
         if not lab.environment.has(site.package):
             lab.results.note(f"{site.name} was left out: {site.package} is not installed here")
@@ -115,29 +117,27 @@ def _measure_set(lab: Lab, site: Site, server: str, arms: list[str], views: list
     """Start every arm, and measure all of them in turn."""
     group = f"{site.name}, {TITLES[server]}"
     with contextlib.ExitStack() as stack:
-        runs: dict[tuple[str, str], list[Running]] = {}  # of each view, and arm
+        sites: dict[tuple[str, str], Running] = {}  # of each view, and arm
         for name in arms:
             settings = lab.settings(ARMS[name], server, THREADS)
             if settings is None:
                 continue
-            copies = COPIES.get(name, 1) if site.sets > 1 and not lab.is_smoke else 1
-            sites = [lab.tried(f"{name}, {group}", stack.enter_context, _served(lab, site, settings)) for _ in range(copies)]
-            for view in views if all(sites) else ():
-                for running in sites:
-                    # Until every thread has had its turn.
-                    lab.tried(f"{name}, {group}", running.load, view, site.under_way, min(0.5, seconds))
-                runs[view, name] = sites
+            running = lab.tried(f"{name}, {group}", stack.enter_context, _served(lab, site, settings))
+            for view in views if running else ():
+                # Until every thread has had its turn.
+                lab.tried(f"{name}, {group}", running.load, view, site.under_way, min(0.5, seconds))
+                sites[view, name] = running
         for _ in range(rounds):
-            _measure_round(lab, site, group, runs, seconds)
+            _measure_round(lab, site, group, sites, seconds)
 
 
-def _measure_round(lab: Lab, site: Site, group: str, runs: dict[tuple[str, str], list[Running]], seconds: float) -> None:
-    """Measure each once, in an order thrown anew; the sample of an arm is the mean of all its copies, or none."""
-    seen: dict[tuple[str, str], list[dict[str, float] | None]] = {key: [] for key in runs}
-    every = [(key, running) for key, copies in runs.items() for running in copies]
-    for (view, name), running in lab.dice.sample(every, len(every)):
+def _measure_round(lab: Lab, site: Site, group: str, sites: dict[tuple[str, str], Running], seconds: float) -> None:
+    """Take one sample of each: the mean of its runs, which all are in an order thrown anew, or none."""
+    seen: dict[tuple[str, str], list[dict[str, float] | None]] = {key: [] for key in sites}
+    runs = {key: site.runs * (CLOSELY.get(key[1], 1) if site.sets > 1 and not lab.is_smoke else 1) for key in sites}
+    for view, name in lab.dice.sample(list(runs), sum(runs.values()), counts=list(runs.values())):
         where = f"{group}, {VIEWS[view]}"
-        found = lab.tried(f"{name}, {where}", running.load, view, site.under_way, seconds)
+        found = lab.tried(f"{name}, {where}", sites[view, name].load, view, site.under_way, seconds)
         if found is not None and (found["errors"] or not found["requests"]):
             lab.results.note(f"{name}: {found['errors']:.0f} errors in {found['requests']:.0f} requests ({where})")
         seen[view, name].append(found if found is not None and found["requests"] else None)
