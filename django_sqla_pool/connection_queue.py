@@ -109,11 +109,10 @@ class ConnectionQueue(QueuePool):
         """Why the last attempt to open a connection failed; None while the server is not known to be away."""
         return self.outage.error
 
-    def new_generation(self) -> object:
-        """Begin a new generation, and return it."""
-        self.generation = generation = object()
+    def new_generation(self) -> None:
+        """Begin a new generation."""
+        self.generation = object()
         self.renew_permit()
-        return generation
 
     def renew_permit(self) -> None:
         """Have each connection that is idle now go through a checkout before it is lent again."""
@@ -150,6 +149,7 @@ class ConnectionQueue(QueuePool):
         ticket: Ticket | None = None
         while True:
             record: ConnectionPoolEntry | None = None
+            has_tried = False
             try:
                 error = self.outage.error
                 if error is not None and self._options.connect_retry:
@@ -158,13 +158,17 @@ class ConnectionQueue(QueuePool):
                     ticket = ticket or self.outage.draw()
                     record = self.outage.wait_turn(ticket, give_up_at, self._take_idle)
                 if record is None:
+                    has_tried = True
                     record = self._take_or_open()
             except NotTried:
                 assert error is not None
                 raise type(error)(*error.args) from error  # a copy: the original belongs to another thread
             except BaseException as failure:
                 if not self._opener.is_refusal(failure):
-                    self._end_outage()  # the server has answered, or nobody asked it
+                    if has_tried and isinstance(failure, Exception):
+                        self._end_outage()  # the server has answered, or nobody asked it
+                    else:
+                        self.outage.pass_turn(ticket)  # an interrupt, in line or in the attempt: it says nothing of the server
                     raise
                 is_first = self.outage.failed(failure, ticket)
                 self.renew_permit()

@@ -30,7 +30,7 @@ class Ticket:
 
     __slots__ = ("bell", "number")
 
-    def __init__(self, number: int, lock: threading.Lock) -> None:
+    def __init__(self, number: int, lock: threading.RLock) -> None:
         self.number = number
         self.bell = threading.Condition(lock)  # rung when there is reason to look again
 
@@ -49,8 +49,9 @@ class Outage:
         self._clock = clock
         self._numbers = itertools.count()
         # _lock guards all that follows. It is taken by itself: Condition.__enter__ is Python code, and an interrupt inside
-        # it would leave the lock taken.
-        self._lock = threading.Lock()
+        # it would leave the lock taken. An RLock: the garbage collector may run in between, and somebody's finaliser may give a
+        # connection back.
+        self._lock = threading.RLock()
         self.error: BaseException | None = None  # why the last attempt failed; None: the server is not known to be away
         self._began_at = 0.0
         self._line: list[Ticket] = []  # sorted

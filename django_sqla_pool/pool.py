@@ -146,6 +146,8 @@ class Pool:
             self._places.release()
             raise
         self._places.release()
+        if physical.generation is not queue.generation:
+            self._close_disposed()  # dispose() has not found it: we had it
         return False
 
     def is_out(self, lease: Lease) -> bool:
@@ -165,6 +167,7 @@ class Pool:
             self._discard(physical, reason)
             # A new one that is disposed of before it is lent: nobody is to open one after the other for ever.
             if physical.idle_since is None and self._clock() >= deadline:
+                self._counters.count_timeout()
                 raise self._timeout_error()
 
     # -------------------------------------------------------------------------------------------------------- checkin
@@ -214,6 +217,8 @@ class Pool:
                     self._discard(physical, reason)
             finally:
                 self._places.release()
+        if physical.generation is not queue.generation:
+            self._close_disposed()  # dispose() came after the look above, and before this one was idle
         if lease.is_reported:
             self._reports.returned(used)
 
@@ -288,8 +293,13 @@ class Pool:
 
     def dispose(self) -> None:
         """Close every connection: the idle ones now, those in use when they come back. The pool stays usable."""
-        generation = self._queue.new_generation()
-        self._close_idle(lambda physical: None if physical.generation is generation else "disposed")
+        self._queue.new_generation()
+        self._close_disposed()
+
+    def _close_disposed(self) -> None:
+        """Close the idle connections of another generation; for whoever puts one back after ``dispose()`` has looked for them."""
+        queue = self._queue
+        self._close_idle(lambda physical: None if physical.generation is queue.generation else "disposed")
 
     def leave(self, physical: Physical, error: BaseException) -> None:
         """Close every connection, since the server of this one has lost its role; the address leads to another now, or soon.
@@ -372,7 +382,7 @@ class Pool:
     # --------------------------------------------------------------------------------------------------------- figures
 
     def snapshot(self) -> Snapshot:
-        """Return the figures of this moment. Takes no lock that a checkout waits for."""
+        """Return the figures of this moment. Takes no lock but that of the counters, which is held for a few instructions."""
         counters, now = self._counters, self._clock()
         leases = tuple(self._leases)
         error = self._queue.last_error

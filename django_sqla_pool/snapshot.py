@@ -31,7 +31,7 @@ class Snapshot:
     wait_seconds: float  # sum over all checkouts, opening included
     use_seconds: float  # sum over all leases that have come back
     oldest_lease_seconds: float  # 0.0 if none is out
-    last_error: str  # of the last open that failed; empty if the last one went well
+    last_error: str  # why the last opening failed; empty if the server is not known to be away
 
     def as_dict(self) -> dict[str, Any]:
         """Return all figures, and the overflow, as values that JSON knows."""

@@ -100,6 +100,18 @@ def test_an_idle_connection_ends_the_wait(outage):
     assert outage.error is not None
 
 
+def test_a_finaliser_may_give_a_connection_back_while_the_line_is_being_looked_at(outage):
+    def take():
+        outage.wake()  # what the garbage collector runs now has a lease, and closes it
+        return "idle"
+
+    got = []
+    thread = threading.Thread(target=lambda: got.append(outage.wait_turn(outage.draw(), 200.0, take)), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert got == ["idle"]
+
+
 def test_who_comes_first_gets_the_first_connection_that_comes_in(outage):
     idle, got, tickets = [], [], [outage.draw() for _ in range(3)]
 

@@ -516,6 +516,7 @@ def test_a_pool_that_is_disposed_of_all_the_time_is_an_error_when_the_time_is_up
     with pytest.raises(PoolTimeout):
         pool.checkout()
     assert figures(pool) == (0, 0, {"disposed": 5})
+    assert pool.snapshot().timeouts == 1
 
 
 def test_a_failed_open_gives_its_place_back(make_pool, monkeypatch):

@@ -253,6 +253,29 @@ def test_when_the_server_has_answered_leases_are_resumed_again(make_wrapper, mon
     assert is_resumed(wrapper, lease)
 
 
+class TimeLimit(Exception):
+    """Raised by a signal's handler, as Celery's soft time limit is."""
+
+
+@pytest.mark.parametrize(
+    ("where", "interrupt"), [("in line", KeyboardInterrupt), ("in line", TimeLimit), ("in the attempt", KeyboardInterrupt)]
+)
+def test_an_interrupt_says_nothing_of_a_server_that_is_away(make_wrapper, monkeypatch, where, interrupt):
+    wrapper = make_wrapper(CONNECT_RETRY=0.2)
+    pool = wrapper.find_pool()
+    with monkeypatch.context() as patch:
+        errors = learn_of_an_outage(wrapper, patch)
+        errors[0] = interrupt()
+        with pool.checkout():
+            if where == "in line":
+                patch.setattr(pool._queue, "_take_idle", mock.Mock(side_effect=interrupt))
+            with pytest.raises(interrupt):
+                pool.checkout()
+        assert pool.snapshot().last_error == "refused"
+    with pool.checkout(), pool.checkout():  # the turn has passed to who comes next
+        assert pool.snapshot().last_error == ""
+
+
 def test_whoever_waits_comes_before_whoever_would_resume(make_wrapper):
     wrapper = make_wrapper(POOL_SIZE=1, MAX_OVERFLOW=0)
     wrapper.ensure_connection()
@@ -349,19 +372,35 @@ def test_what_happens_between_the_look_and_the_taking_is_seen(wrapper, lease, mo
     assert session_id(wrapper)
 
 
+def test_what_was_disposed_of_between_the_taking_and_the_second_look_is_closed(wrapper, lease, monkeypatch):
+    pool, idle = wrapper.find_pool(), wrapper.find_pool()._queue.idle
+
+    class Late(dict):
+        def pop(self, record, default):
+            taken = idle.pop(record, default)
+            monkeypatch.setattr(pool._queue, "idle", idle)
+            pool.dispose()
+            return taken
+
+    monkeypatch.setattr(pool._queue, "idle", Late())
+    assert not pool.resume(lease)
+    assert dict(pool.snapshot().closed) == {"disposed": 1}
+    assert len(pool._places.free) == pool.options.limit
+
+
 def test_what_happens_while_a_connection_comes_back_is_seen(wrapper, lease, monkeypatch):
     pool, driver = wrapper.find_pool(), lease.physical.driver
     assert is_resumed(wrapper, lease)
     reset = driver.reset
 
     def late(had_errors):
-        pool._queue.new_generation()
+        pool.dispose()
         reset(had_errors)
 
     monkeypatch.setattr(driver, "reset", late)
     wrapper.close()
+    assert dict(pool.snapshot().closed) == {"disposed": 1}, "at once: whoever disposes is about to drop the database"
     assert not is_resumed(wrapper, lease)
-    assert dict(pool.snapshot().closed) == {"disposed": 1}
 
 
 def test_a_connection_that_somebody_has_kept_for_himself_is_not_lent_again(wrapper, lease):
