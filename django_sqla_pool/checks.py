@@ -1,6 +1,7 @@
 """The system checks: what is wrong, or probably not meant, with the settings of pooled aliases.
 
-They own their ids, which ``docs/checks.rst`` explains. They change nothing; only ``check --database`` asks a server.
+They own their ids, which ``docs/checks.rst`` explains. They change nothing; a server is asked only where Django has the checks of
+a database run.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ def _make_mark() -> mmap.mmap | bytearray:
     return page
 
 
-#: Its first byte is zero in a child of a fork, and wherever the kernel does not know how to make it so. It is looked at three
-#: times a request, where ``os.getpid()`` alone would take a fifteenth of a warm checkout.
+#: Its first byte is zero in a child of a fork, and wherever the kernel does not know how to make it so. It is looked at
+#: several times a request, where ``os.getpid()`` alone would take a fifteenth of a warm checkout.
 mark = _make_mark()
 
 
