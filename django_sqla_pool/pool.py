@@ -407,5 +407,7 @@ class Pool:
         )
 
     def _timeout_error(self) -> PoolTimeout:
+        threads = threading.enumerate()
         oldest = min(tuple(self._leases), key=lambda lease: lease.since, default=None)
-        return self._reports.timeout(self.snapshot(), self.options.timeout, oldest)
+        threads += threading.enumerate()  # both those before and those after: it may have begun, or ended, meanwhile
+        return self._reports.timeout(self.snapshot(), self.options.timeout, oldest, threads)

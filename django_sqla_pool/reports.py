@@ -9,7 +9,7 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import CodeType
 from typing import TYPE_CHECKING
 
@@ -101,19 +101,24 @@ class Reports:
             "%s: a connection has been out for %.1f s, longer than LEAK_AFTER, in thread %r. It was taken at:\n%s",
             self._name,
             seconds,
-            thread_name(lease),
+            thread_name(lease, threading.enumerate()),
             "".join(traceback.StackSummary.from_list(frames).format()).rstrip(),
         )
 
-    def timeout(self, figures: Snapshot, timeout: float, oldest: Lease | None) -> PoolTimeout:
-        """Return the error of a checkout that waited in vain: this is for who asked, and not for the log."""
+    def timeout(
+        self, figures: Snapshot, timeout: float, oldest: Lease | None, threads: Iterable[threading.Thread]
+    ) -> PoolTimeout:
+        """Return the error of a checkout that waited in vain: this is for who asked, and not for the log.
+
+        ``threads``: those that there were while the ``oldest`` lease was out; its own may have given back and ended since.
+        """
         text = (
             f"{self._name}: no connection became free within {timeout:g} s "
             f"(in use {figures.in_use} of {figures.limit}, waiting {figures.waiting}"
         )
         advice = "Raise POOL_SIZE or MAX_OVERFLOW, or find what holds connections for so long."
         if oldest is not None:
-            text += f", oldest lease out for {self._clock() - oldest.since:.1f} s in thread {thread_name(oldest)!r}"
+            text += f", oldest lease out for {self._clock() - oldest.since:.1f} s in thread {thread_name(oldest, threads)!r}"
         if figures.last_error:
             text += f", last open failed: {figures.last_error}"
             advice = "See why the server does not accept connections; a larger pool would not help."
@@ -141,7 +146,7 @@ def stack_of_borrower() -> Stack:
     return found
 
 
-def thread_name(lease: Lease) -> str:
-    """Return the name of the thread that a lease was given to."""
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
+def thread_name(lease: Lease, threads: Iterable[threading.Thread]) -> str:
+    """Return the name of the thread that a lease was given to, if it is one of these."""
+    names = {thread.ident: thread.name for thread in threads}
     return names.get(lease.thread, f"ended, {lease.thread}")

@@ -69,6 +69,30 @@ def test_a_full_pool_says_how_full_it_is_and_who_has_held_a_connection_longest(m
     assert pool.snapshot().timeouts == 1
 
 
+def test_a_thread_that_gives_back_and_ends_at_that_moment_is_named_as_well(make_wrapper, monkeypatch):
+    pool = make_wrapper(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0).find_pool()
+    taken, done = threading.Event(), threading.Event()
+
+    def hold():
+        with pool.checkout():
+            taken.set()
+            assert done.wait(30)
+
+    holder = threading.Thread(target=hold, name="the last one")
+    report = pool._reports.timeout
+
+    def late(*details):
+        done.set()
+        holder.join(30)
+        assert not holder.is_alive()
+        return report(*details)
+
+    monkeypatch.setattr(pool._reports, "timeout", late)
+    holder.start()
+    assert taken.wait(30)
+    assert "in thread 'the last one'" in str(caught(pool.checkout))
+
+
 def test_a_full_pool_says_how_many_wait(make_wrapper):
     pool = make_wrapper(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=30).find_pool()
     lease = pool.checkout()
