@@ -407,7 +407,6 @@ class Pool:
         )
 
     def _timeout_error(self) -> PoolTimeout:
-        threads = threading.enumerate()
+        threads = threading.enumerate()  # first: the one with the oldest lease may give back and end meanwhile
         oldest = min(tuple(self._leases), key=lambda lease: lease.since, default=None)
-        threads += threading.enumerate()  # both those before and those after: it may have begun, or ended, meanwhile
         return self._reports.timeout(self.snapshot(), self.options.timeout, oldest, threads)
