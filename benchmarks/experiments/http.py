@@ -66,9 +66,10 @@ def _gunicorn(workers: int, *words: str) -> tuple[str, ...]:
 _THREADS = ("--worker-class", "gthread", "--threads", str(THREADS))
 _UVICORN = ("uvicorn", "benchmarks.measured.site:asgi", "--lifespan", "off", "--log-level", "warning", "--no-access-log")
 _EVERY = ("postgresql", TLS, "mysql")
+_BOTH = ("postgresql", "mysql")
 SITES = (
     Site("gunicorn, 16 threads", "gunicorn", _gunicorn(1, *_THREADS), THREADED, _EVERY, sets=5),
-    Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, ("postgresql", "mysql"), 2 * THREADS, 5, 2),
+    Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, _BOTH, 2 * THREADS, sets=5, runs=2),
     Site("uvicorn", "uvicorn", (*_UVICORN, "--fd", "{}"), THREADED, ("postgresql", "mysql", TLS)),
     Site("gunicorn, gevent", "gevent", _gunicorn(1, "--worker-class", "gevent"), (OURS, GEVENT_POOL, CLOSED), ("postgresql",)),
 )
