@@ -1,12 +1,14 @@
-"""Sends HTTP requests over keep-alive connections: python -m benchmarks.load PORT PATH CONNECTIONS WARM_UP SECONDS PID.
+"""Sends HTTP requests over keep-alive connections: python -m benchmarks.load PORT PATH CONNECTIONS WORKERS WARM_UP SECONDS PID.
 
 One thread and non-blocking sockets, so that it takes little of the machine from the server. Each connection sends its next
-request when the answer to the last one is complete. What comes in the first WARM_UP seconds is not counted: the site has stood
-idle while others had their turn. Prints one JSON object; in it are the CPU seconds of the process PID and of its children.
+request when the answer to the last one is complete. As many connections are with each of the site's WORKERS. What comes in the
+first WARM_UP seconds is not counted: the site has stood idle while others had their turn. Prints one JSON object; in it are the
+CPU seconds of the process PID and of its children.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import selectors
 import socket
@@ -17,20 +19,28 @@ from benchmarks.figures import percentile
 from benchmarks.processes import cpu_seconds
 
 ANSWER_SECONDS = 20.0
+SPREAD_SECONDS = 30.0  # for a worker to start, and to accept its part
 
 
 class Client:
     """One keep-alive connection with at most one request under way."""
 
-    def __init__(self, port: int, request: bytes) -> None:
+    def __init__(self, port: int, path: str) -> None:
         self._port = port
-        self._request = request
+        self._request = _request(path)
         self.connect()
 
     def connect(self) -> None:
         self.socket = socket.create_connection(("127.0.0.1", self._port), ANSWER_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sent_at = 0.0
+
+    def ask_worker(self) -> bytes:
+        """Return which of the site's workers has accepted this connection."""
+        self.socket.sendall(_request("/worker"))
+        answer = http.client.HTTPResponse(self.socket)
+        answer.begin()
+        return answer.read()
 
     def send(self) -> None:
         self._received = b""
@@ -58,17 +68,43 @@ class Client:
         return False
 
 
-def send(port: int, path: str, connections: int, warm_up: float, seconds: float, pid: int) -> dict[str, float]:
+def _request(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+
+
+def connect(port: int, path: str, connections: int, workers: int) -> list[Client]:
+    """Open the connections, as many to each worker. Who accepts one is chance: two were found to share 32 as 0 and 32.
+
+    Raises: ConnectionError - it was in vain.
+    """
+    clients: dict[bytes, list[Client]] = {}
+    deadline = time.monotonic() + SPREAD_SECONDS
+    while time.monotonic() < deadline:
+        missing = connections - sum(map(len, clients.values()))
+        if not missing:
+            return [client for of_worker in clients.values() for client in of_worker]
+        for client in [Client(port, path) for _ in range(missing)]:  # all at once, so that no worker is free for each of them
+            of_worker = clients.setdefault(client.ask_worker() if workers > 1 else b"", [])
+            if len(of_worker) < connections // workers:
+                of_worker.append(client)
+            else:
+                client.socket.close()
+        time.sleep(0.01)
+    raise ConnectionError(f"{connections} connections can't be spread over {workers} workers: {len(clients)} were met")
+
+
+def send(
+    port: int, path: str, connections: int, workers: int, warm_up: float, seconds: float, pid: int
+) -> dict[str, float]:
     """Keep ``connections`` requests under way for ``seconds`` after a warm-up; latencies are seconds, of good answers only."""
-    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     latencies: list[float] = []
     errors = 0
+    clients = connect(port, path, connections, workers)
     with selectors.DefaultSelector() as selector:
         begun = time.monotonic() + warm_up
         cpu = 0.0
         is_warm = False
-        for _ in range(connections):
-            client = Client(port, request)
+        for client in clients:
             selector.register(client.socket, selectors.EVENT_READ, client)
             client.send()
         end = begun + seconds
@@ -117,5 +153,5 @@ def send(port: int, path: str, connections: int, warm_up: float, seconds: float,
 
 
 if __name__ == "__main__":
-    port, path, connections, warm_up, seconds, pid = sys.argv[1:]
-    print(json.dumps(send(int(port), path, int(connections), float(warm_up), float(seconds), int(pid))))
+    port, path, connections, workers, warm_up, seconds, pid = sys.argv[1:]
+    print(json.dumps(send(int(port), path, int(connections), int(workers), float(warm_up), float(seconds), int(pid))))

@@ -46,14 +46,14 @@ TITLES = {"postgresql": "PostgreSQL", "mysql": "MariaDB", TLS: "PostgreSQL behin
 
 @dataclass(frozen=True)
 class Site:
-    """A web server, the arms that make sense in it, and how many requests are under way at once."""
+    """A web server, and the arms that make sense in it."""
 
     name: str
     package: str
     words: tuple[str, ...]
     arms: tuple[str, ...]
     servers: tuple[str, ...]
-    under_way: int = THREADS
+    workers: int = 1  # processes
     sets: int = 1  # how often all arms are started anew
     runs: int = 1  # whose mean is a sample
 
@@ -69,7 +69,7 @@ _EVERY = ("postgresql", TLS, "mysql")
 _BOTH = ("postgresql", "mysql")
 SITES = (
     Site("gunicorn, 16 threads", "gunicorn", _gunicorn(1, *_THREADS), THREADED, _EVERY, sets=5),
-    Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, _BOTH, 2 * THREADS, sets=5, runs=2),
+    Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, _BOTH, workers=2, sets=5, runs=2),
     Site("uvicorn", "uvicorn", (*_UVICORN, "--fd", "{}"), THREADED, ("postgresql", "mysql", TLS)),
     Site("gunicorn, gevent", "gevent", _gunicorn(1, "--worker-class", "gevent"), (OURS, GEVENT_POOL, CLOSED), ("postgresql",)),
 )
@@ -82,9 +82,9 @@ class Running:
         self.process = process
         self.port = port
 
-    def load(self, view: str, under_way: int, seconds: float) -> dict[str, float]:
+    def load(self, view: str, workers: int, seconds: float) -> dict[str, float]:
         """Send requests; return what the clients saw after the warm-up, and the server's CPU seconds meanwhile."""
-        numbers = map(str, (under_way, min(WARM_UP_SECONDS, seconds), seconds, self.process.pid))
+        numbers = map(str, (workers * THREADS, workers, min(WARM_UP_SECONDS, seconds), seconds, self.process.pid))
         words = [sys.executable, "-m", "benchmarks.load", str(self.port), f"/{view}", *numbers]
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=seconds + 90, check=False)
         if done.returncode:
@@ -126,7 +126,7 @@ def _measure_set(lab: Lab, site: Site, server: str, arms: list[str], views: list
             running = lab.tried(f"{name}, {group}", stack.enter_context, _served(lab, site, settings))
             for view in views if running else ():
                 # Until every thread has had its turn.
-                lab.tried(f"{name}, {group}", running.load, view, site.under_way, min(0.5, seconds))
+                lab.tried(f"{name}, {group}", running.load, view, site.workers, min(0.5, seconds))
                 sites[view, name] = running
         for _ in range(rounds):
             _measure_round(lab, site, group, sites, seconds)
@@ -138,7 +138,7 @@ def _measure_round(lab: Lab, site: Site, group: str, sites: dict[tuple[str, str]
     runs = {key: site.runs * (CLOSELY.get(key[1], 1) if site.sets > 1 and not lab.is_smoke else 1) for key in sites}
     for view, name in lab.dice.sample(list(runs), sum(runs.values()), counts=list(runs.values())):
         where = f"{group}, {VIEWS[view]}"
-        found = lab.tried(f"{name}, {where}", sites[view, name].load, view, site.under_way, seconds)
+        found = lab.tried(f"{name}, {where}", sites[view, name].load, view, site.workers, seconds)
         if found is not None and (found["errors"] or not found["requests"]):
             lab.results.note(f"{name}: {found['errors']:.0f} errors in {found['requests']:.0f} requests ({where})")
         seen[view, name].append(found if found is not None and found["requests"] else None)

@@ -1,6 +1,8 @@
-"""The site that is measured over HTTP: a view with one SELECT, and one with three."""
+"""The site that is measured over HTTP: a view with one SELECT, one with three, and one that tells which worker answers."""
 
 from __future__ import annotations
+
+import os
 
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
@@ -15,22 +17,26 @@ def _select() -> None:
         cursor.fetchall()
 
 
-def _ok() -> HttpResponse:
-    return HttpResponse("ok", headers={"Content-Length": "2"})  # else it would be sent in chunks
+def _answer(text: str) -> HttpResponse:
+    return HttpResponse(text, headers={"Content-Length": str(len(text))})  # else it would be sent in chunks
 
 
 def one(request: HttpRequest) -> HttpResponse:
     _select()
-    return _ok()
+    return _answer("ok")
 
 
 def three(request: HttpRequest) -> HttpResponse:
     for _ in range(3):
         _select()
-    return _ok()
+    return _answer("ok")
 
 
-urlpatterns = [path("one", one), path("three", three)]
+def worker(request: HttpRequest) -> HttpResponse:
+    return _answer(str(os.getpid()))
+
+
+urlpatterns = [path("one", one), path("three", three), path("worker", worker)]
 
 
 wsgi = get_wsgi_application()
