@@ -37,9 +37,9 @@ PEERS = (CHECKED_POOL, DJANGO_POOL, CONNECTION_POOL, REAL_POOL, PGBOUNCER, CLOSE
 THREADED = (OURS, KEPT, FLOOR, *PEERS)
 DEAR = (OURS, KEPT, DJANGO_POOL, CONNECTION_POOL, CLOSED)  # where connecting is
 SMOKE = (OURS, KEPT)
-# Of two runs that are the same, one may take a fifth more. How the threads of a process fall on the cores, and into each other's
-# way, lasts for seconds and is that process' own: neither a longer run helps nor a neighbour in time, but more runs do. Of these
-# arms each sample is the mean of so many times the runs, since a bound that is a twentieth compares them.
+# Of two runs that are the same, one may take a fifth more: a virtual machine is slower for seconds at a time, by what its
+# neighbours do, and how often threads get into each other's way changes as well. Of these arms each sample is the mean of so many
+# times the runs, since a bound that is a twentieth compares them.
 CLOSELY = {OURS: 3, KEPT: 3, FLOOR: 3}
 TITLES = {"postgresql": "PostgreSQL", "mysql": "MariaDB", TLS: "PostgreSQL behind TLS"}
 
