@@ -8,6 +8,7 @@ CPU seconds of the process PID and of its children.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import selectors
@@ -35,11 +36,16 @@ class Client:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sent_at = 0.0
 
+    def close(self) -> None:
+        self.socket.close()
+
     def ask_worker(self) -> bytes:
         """Return which of the site's workers has accepted this connection."""
         self.socket.sendall(_request("/worker"))
         answer = http.client.HTTPResponse(self.socket)
         answer.begin()
+        if answer.status != http.client.OK:
+            raise ConnectionError(f"/worker was answered with {answer.status}")
         return answer.read()
 
     def send(self) -> None:
@@ -79,17 +85,21 @@ def connect(port: int, path: str, connections: int, workers: int) -> list[Client
     """
     clients: dict[bytes, list[Client]] = {}
     deadline = time.monotonic() + SPREAD_SECONDS
-    while time.monotonic() < deadline:
-        missing = connections - sum(map(len, clients.values()))
-        if not missing:
-            return [client for of_worker in clients.values() for client in of_worker]
-        for client in [Client(port, path) for _ in range(missing)]:  # all at once, so that no worker is free for each of them
-            of_worker = clients.setdefault(client.ask_worker() if workers > 1 else b"", [])
-            if len(of_worker) < connections // workers:
-                of_worker.append(client)
-            else:
-                client.socket.close()
-        time.sleep(0.01)
+    with contextlib.ExitStack() as stack:
+        missing = connections
+        while time.monotonic() < deadline:
+            # All at once, so that no worker is free for each of them.
+            for client in [stack.enter_context(contextlib.closing(Client(port, path))) for _ in range(missing)]:
+                of_worker = clients.setdefault(client.ask_worker() if workers > 1 else b"", [])
+                if len(of_worker) < connections // workers:
+                    of_worker.append(client)
+                else:
+                    client.close()
+            missing = connections - sum(map(len, clients.values()))
+            if not missing:
+                stack.pop_all()
+                return [client for of_worker in clients.values() for client in of_worker]
+            time.sleep(0.01)  # a worker that has not started yet does not say when it has
     raise ConnectionError(f"{connections} connections can't be spread over {workers} workers: {len(clients)} were met")
 
 
@@ -126,14 +136,14 @@ def send(
                 else:
                     errors += 1
                     selector.unregister(client.socket)
-                    client.socket.close()
+                    client.close()
                     client.connect()
                     selector.register(client.socket, selectors.EVENT_READ, client)
                 if now < end and errors <= 10 * connections:
                     client.send()
                 else:
                     selector.unregister(client.socket)
-                    client.socket.close()
+                    client.close()
                     waiting -= 1
             if not ready:
                 errors += waiting

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import tables
+from benchmarks import load, tables
 from benchmarks.arms import ARMS, CONNECTION_POOL, DJANGO_POOL, KEPT, OURS
 from benchmarks.experiments import EXPERIMENTS, checkout
 from benchmarks.figures import Results, Spread, Target, number, percentile
@@ -186,3 +189,57 @@ def test_an_axis_of_unlike_values_is_logarithmic():
 
 def test_nothing_measured_draws_nothing(tmp_path):
     assert draw(Results({}), tmp_path) == []
+
+
+@pytest.fixture
+def serve():
+    """Serve, by HTTP, which worker has a connection: the first of some, or the last one in their place."""
+    servers = []
+
+    def start(workers, status=200):
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                super().setup()
+                self.worker = workers.pop(0) if len(workers) > 1 else workers[0]
+
+            def do_GET(self):
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(self.worker)))
+                self.end_headers()
+                self.wfile.write(self.worker)
+
+            def log_message(self, *_):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = False  # so that they are waited for
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return server.server_address[1]
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_each_worker_is_given_as_many_connections(serve):
+    port = serve([*([b"one"] * 7), b"two"])
+    clients = load.connect(port, "/worker", 6, 2)
+    found = Counter(client.ask_worker() for client in clients)
+    for client in clients:
+        client.close()
+    assert found == {b"one": 3, b"two": 3}
+
+
+def test_a_worker_that_accepts_nothing_is_an_error(serve, monkeypatch):
+    monkeypatch.setattr(load, "SPREAD_SECONDS", 0.1)
+    with pytest.raises(ConnectionError, match="4 connections can't be spread over 2 workers: 1 were met"):
+        load.connect(serve([b"one"]), "/worker", 4, 2)
+
+
+def test_a_site_that_does_not_tell_its_worker_is_an_error(serve):
+    with pytest.raises(ConnectionError, match="/worker was answered with 404"):
+        load.connect(serve([b"one", b"two"], status=404), "/worker", 4, 2)
