@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -12,10 +14,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import load, tables
+from benchmarks import tables
 from benchmarks.arms import ARMS, CONNECTION_POOL, DJANGO_POOL, KEPT, OURS
 from benchmarks.experiments import EXPERIMENTS, checkout
 from benchmarks.figures import Results, Spread, Target, number, percentile
+from benchmarks.measured import load
 from benchmarks.plots import draw
 from benchmarks.svg import Axis
 from tests.support.aliases import ROOT
@@ -193,8 +196,9 @@ def test_nothing_measured_draws_nothing(tmp_path):
 
 @pytest.fixture
 def serve():
-    """Serve, by HTTP, which worker has a connection: the first of some, or the last one in their place."""
+    """Serve, by HTTP, which worker has a connection: the first of some, or the last one in their place; count in ``seen``."""
     servers = []
+    seen = Counter()
 
     def start(workers, status=200):
         class Handler(BaseHTTPRequestHandler):
@@ -203,8 +207,10 @@ def serve():
             def setup(self):
                 super().setup()
                 self.worker = workers.pop(0) if len(workers) > 1 else workers[0]
+                seen["connections"] += 1
 
             def do_GET(self):
+                seen[self.path] += 1
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(self.worker)))
                 self.end_headers()
@@ -219,6 +225,7 @@ def serve():
         servers.append(server)
         return server.server_address[1]
 
+    start.seen = seen
     yield start
     for server in servers:
         server.shutdown()
@@ -227,7 +234,7 @@ def serve():
 
 def test_each_worker_is_given_as_many_connections(serve):
     port = serve([*([b"one"] * 7), b"two"])
-    clients = load.connect(port, "/worker", 6, 2)
+    clients = load.connect(port, 6, 2)
     found = Counter(client.ask_worker() for client in clients)
     for client in clients:
         client.close()
@@ -237,9 +244,45 @@ def test_each_worker_is_given_as_many_connections(serve):
 def test_a_worker_that_accepts_nothing_is_an_error(serve, monkeypatch):
     monkeypatch.setattr(load, "SPREAD_SECONDS", 0.1)
     with pytest.raises(ConnectionError, match="4 connections can't be spread over 2 workers: 1 were met"):
-        load.connect(serve([b"one"]), "/worker", 4, 2)
+        load.connect(serve([b"one"]), 4, 2)
 
 
 def test_a_site_that_does_not_tell_its_worker_is_an_error(serve):
     with pytest.raises(ConnectionError, match="/worker was answered with 404"):
-        load.connect(serve([b"one", b"two"], status=404), "/worker", 4, 2)
+        load.connect(serve([b"one", b"two"], status=404), 4, 2)
+
+
+def send(port):
+    return load.send(port, "/one", connections=2, workers=1, seconds=0.05, pid=os.getpid())
+
+
+def test_connections_are_kept_from_one_slice_to_the_next_and_its_warm_up_is_not_counted(serve):
+    port = serve([b"one"])
+    slices = [send(port) for _ in range(2)]
+    load.forget(port)
+    assert serve.seen["connections"] == 2
+    assert [each["errors"] for each in slices] == [0, 0]
+    for each in slices:
+        assert each["requests"] > 0 < each["per_second"]
+        assert 0 < each["cpu"] < 5
+        assert 0 < each["p50"] <= each["p99"] < 5
+    counted = sum(each["requests"] for each in slices)
+    assert serve.seen["/one"] >= counted + 2 * 2 * load.WARM_UP
+
+
+def test_a_site_that_answers_wrongly_is_asked_anew_and_not_for_ever(serve):
+    port = serve([b"one"], status=500)
+    seen = send(port)
+    assert seen["requests"] == 0
+    assert seen["errors"] == serve.seen["/one"] <= 10 * 2 + 2
+    assert port not in load._clients
+
+
+def test_a_connection_that_the_site_has_closed_meanwhile_is_an_error_and_no_end(serve):
+    port = serve([b"one"])
+    assert send(port)["errors"] == 0
+    for client in load._clients[port]:
+        client.socket.shutdown(socket.SHUT_RDWR)
+    assert send(port)["errors"] == 2
+    assert send(port)["errors"] == 0
+    load.forget(port)

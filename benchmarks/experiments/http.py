@@ -9,7 +9,6 @@ import math
 import socket
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,15 +20,12 @@ from ..figures import Results, Target
 from ..lab import TLS, Lab
 from ..processes import started
 from ..tables import Comparison
-from ..worker import MeasurementFailed
+from ..worker import MeasurementFailed, Worker
 
 NAME = "http"
 TITLE = "Requests over HTTP"
 CPU, RATE, P99 = "CPU of the server per request", "requests", "99th percentile of the latency"
 START_SECONDS = 30.0
-# Until the threads have found back to their ways: while the others had their turn the site has stood idle for longer than
-# PING_AFTER, so the first requests ping; with 0.16 s of warming up that was felt in the figures of two processes.
-WARM_UP_SECONDS = 0.7
 VIEWS = {"one": "one SELECT", "three": "three SELECTs"}
 THREADS = 16
 
@@ -37,10 +33,12 @@ PEERS = (CHECKED_POOL, DJANGO_POOL, CONNECTION_POOL, REAL_POOL, PGBOUNCER, CLOSE
 THREADED = (OURS, KEPT, FLOOR, *PEERS)
 DEAR = (OURS, KEPT, DJANGO_POOL, CONNECTION_POOL, CLOSED)  # where connecting is
 SMOKE = (OURS, KEPT)
-# Of two runs that are the same, one may take a fifth more: a virtual machine is slower for seconds at a time, by what its
-# neighbours do, and how often threads get into each other's way changes as well. Of these arms each sample is the mean of so many
-# times the runs, since a bound that is a twentieth compares them.
+# A virtual machine is up to twice as slow for seconds at a time, by what its neighbours do. So many short slices, of all arms in
+# turn, tell more in the same time than a few long ones. Of these arms each sample is the mean of so many times the slices, since
+# a bound that is a twentieth compares them.
 CLOSELY = {OURS: 3, KEPT: 3, FLOOR: 3}
+SLICE_SECONDS = 0.2
+ROUNDS = 10
 TITLES = {"postgresql": "PostgreSQL", "mysql": "MariaDB", TLS: "PostgreSQL behind TLS"}
 
 
@@ -55,7 +53,7 @@ class Site:
     servers: tuple[str, ...]
     workers: int = 1  # processes
     sets: int = 1  # how often all arms are started anew
-    runs: int = 1  # whose mean is a sample
+    slices: int = 3  # whose mean is a sample
 
 
 def _gunicorn(workers: int, *words: str) -> tuple[str, ...]:
@@ -64,13 +62,16 @@ def _gunicorn(workers: int, *words: str) -> tuple[str, ...]:
 
 
 _THREADS = ("--worker-class", "gthread", "--threads", str(THREADS))
-_UVICORN = ("uvicorn", "benchmarks.measured.site:asgi", "--lifespan", "off", "--log-level", "warning", "--no-access-log")
+_UVICORN = (
+    *("uvicorn", "benchmarks.measured.site:asgi", "--timeout-keep-alive", "60"),
+    *("--lifespan", "off", "--log-level", "warning", "--no-access-log"),
+)
 _EVERY = ("postgresql", TLS, "mysql")
 _BOTH = ("postgresql", "mysql")
 SITES = (
     Site("gunicorn, 16 threads", "gunicorn", _gunicorn(1, *_THREADS), THREADED, _EVERY, sets=5),
-    Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, _BOTH, workers=2, sets=5, runs=2),
-    Site("uvicorn", "uvicorn", (*_UVICORN, "--fd", "{}"), THREADED, ("postgresql", "mysql", TLS)),
+    Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, _BOTH, workers=2, sets=5, slices=6),
+    Site("uvicorn", "uvicorn", (*_UVICORN, "--fd", "{}"), THREADED, ("postgresql", "mysql", TLS), slices=4),
     Site("gunicorn, gevent", "gevent", _gunicorn(1, "--worker-class", "gevent"), (OURS, GEVENT_POOL, CLOSED), ("postgresql",)),
 )
 
@@ -78,43 +79,51 @@ SITES = (
 class Running:
     """A web server that answers, with one arm's settings."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, workers: int, generator: Worker) -> None:
         self.process = process
         self.port = port
+        self._workers = workers
+        self._generator = generator
 
-    def load(self, view: str, workers: int, seconds: float) -> dict[str, float]:
-        """Send requests; return what the clients saw after the warm-up, and the server's CPU seconds meanwhile."""
-        numbers = map(str, (workers * THREADS, workers, min(WARM_UP_SECONDS, seconds), seconds, self.process.pid))
-        words = [sys.executable, "-m", "benchmarks.load", str(self.port), f"/{view}", *numbers]
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=seconds + 90, check=False)
-        if done.returncode:
-            raise MeasurementFailed(f"the load generator failed:\n{done.stderr}")
-        seen: dict[str, float] = json.loads(done.stdout)
+    def load(self, view: str) -> dict[str, float]:
+        """Send requests for a slice; return what the clients saw, and the server's CPU seconds meanwhile."""
+        seen: dict[str, float] = self._generator.call(
+            "load",
+            "send",
+            port=self.port,
+            path=f"/{view}",
+            connections=self._workers * THREADS,
+            workers=self._workers,
+            seconds=SLICE_SECONDS,
+            pid=self.process.pid,
+        )
         return seen
 
 
 def run(lab: Lab) -> None:
-    rounds, seconds = (1, 0.2) if lab.is_smoke else (10, 0.7)
-    for site in SITES[::2] if lab.is_smoke else SITES:
-        if not lab.environment.has(site.package):
-            lab.results.note(f"{site.name} was left out: {site.package} is not installed here")
-            continue
-        for server in site.servers:
-            if lab.is_smoke and server != site.servers[-1]:
+    with Worker(lab.environment, {}, lab.folder / "load.log") as generator:
+        for site in SITES[::2] if lab.is_smoke else SITES:
+            if not lab.environment.has(site.package):
+                lab.results.note(f"{site.name} was left out: {site.package} is not installed here")
                 continue
-            _measure(lab, site, server, rounds, seconds)
+            for server in site.servers:
+                if lab.is_smoke and server != site.servers[-1]:
+                    continue
+                _measure(lab, generator, site, server)
     lab.results.drop_empty()
 
 
-def _measure(lab: Lab, site: Site, server: str, rounds: int, seconds: float) -> None:
+def _measure(lab: Lab, generator: Worker, site: Site, server: str) -> None:
     views = ["one"] if server == TLS else list(VIEWS)
     arms = [name for name in site.arms if name in (SMOKE if lab.is_smoke else DEAR if server == TLS else site.arms)]
-    sets = 1 if lab.is_smoke else site.sets
+    sets, rounds = (1, 1) if lab.is_smoke else (site.sets, ROUNDS)
     for _ in range(sets):
-        _measure_set(lab, site, server, arms, views, math.ceil(rounds / sets), seconds)
+        _measure_set(lab, generator, site, server, arms, views, math.ceil(rounds / sets))
 
 
-def _measure_set(lab: Lab, site: Site, server: str, arms: list[str], views: list[str], rounds: int, seconds: float) -> None:
+def _measure_set(
+    lab: Lab, generator: Worker, site: Site, server: str, arms: list[str], views: list[str], rounds: int
+) -> None:
     """Start every arm, and measure all of them in turn."""
     group = f"{site.name}, {TITLES[server]}"
     with contextlib.ExitStack() as stack:
@@ -123,22 +132,22 @@ def _measure_set(lab: Lab, site: Site, server: str, arms: list[str], views: list
             settings = lab.settings(ARMS[name], server, THREADS)
             if settings is None:
                 continue
-            running = lab.tried(f"{name}, {group}", stack.enter_context, _served(lab, site, settings))
+            running = lab.tried(f"{name}, {group}", stack.enter_context, _served(lab, generator, site, settings))
             for view in views if running else ():
-                # Until every thread has had its turn.
-                lab.tried(f"{name}, {group}", running.load, view, site.workers, min(0.5, seconds))
+                for _ in range(1 if lab.is_smoke else 3):  # until every thread has had its turn
+                    lab.tried(f"{name}, {group}", running.load, view)
                 sites[view, name] = running
         for _ in range(rounds):
-            _measure_round(lab, site, group, sites, seconds)
+            _measure_round(lab, site, group, sites)
 
 
-def _measure_round(lab: Lab, site: Site, group: str, sites: dict[tuple[str, str], Running], seconds: float) -> None:
-    """Take one sample of each: the mean of its runs, which all are in an order thrown anew, or none."""
+def _measure_round(lab: Lab, site: Site, group: str, sites: dict[tuple[str, str], Running]) -> None:
+    """Take one sample of each: the mean of its slices, which all are in an order thrown anew, or none."""
     seen: dict[tuple[str, str], list[dict[str, float] | None]] = {key: [] for key in sites}
-    runs = {key: site.runs * (CLOSELY.get(key[1], 1) if site.sets > 1 and not lab.is_smoke else 1) for key in sites}
-    for view, name in lab.dice.sample(list(runs), sum(runs.values()), counts=list(runs.values())):
+    slices = {key: 1 if lab.is_smoke else site.slices * (CLOSELY.get(key[1], 1) if site.sets > 1 else 1) for key in sites}
+    for view, name in lab.dice.sample(list(slices), sum(slices.values()), counts=list(slices.values())):
         where = f"{group}, {VIEWS[view]}"
-        found = lab.tried(f"{name}, {where}", sites[view, name].load, view, site.workers, seconds)
+        found = lab.tried(f"{name}, {where}", sites[view, name].load, view)
         if found is not None and (found["errors"] or not found["requests"]):
             lab.results.note(f"{name}: {found['errors']:.0f} errors in {found['requests']:.0f} requests ({where})")
         seen[view, name].append(found if found is not None and found["requests"] else None)
@@ -155,7 +164,7 @@ def _measure_round(lab: Lab, site: Site, group: str, sites: dict[tuple[str, str]
 
 
 @contextlib.contextmanager
-def _served(lab: Lab, site: Site, settings: dict[str, Any]) -> Iterator[Running]:
+def _served(lab: Lab, generator: Worker, site: Site, settings: dict[str, Any]) -> Iterator[Running]:
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
         descriptor = listening.fileno()
         words = [str(lab.environment.python), "-m", *(word.format(descriptor) for word in site.words)]
@@ -169,7 +178,11 @@ def _served(lab: Lab, site: Site, settings: dict[str, Any]) -> Iterator[Running]
         with started(words, env, log, pass_fds=[descriptor], cwd=lab.folder) as process:
             port = listening.getsockname()[1]
             _wait(process, port, log)
-            yield Running(process, port)
+            try:
+                yield Running(process, port, site.workers, generator)
+            finally:
+                with contextlib.suppress(MeasurementFailed):  # the generator has ended
+                    generator.call("load", "forget", port=port)
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Any) -> None:

@@ -1,34 +1,32 @@
-"""Sends HTTP requests over keep-alive connections: python -m benchmarks.load PORT PATH CONNECTIONS WORKERS WARM_UP SECONDS PID.
+"""Sends HTTP requests over keep-alive connections, which it keeps from one order to the next.
 
 One thread and non-blocking sockets, so that it takes little of the machine from the server. Each connection sends its next
-request when the answer to the last one is complete. As many connections are with each of the site's WORKERS. What comes in the
-first WARM_UP seconds is not counted: the site has stood idle while others had their turn. Prints one JSON object; in it are the
-CPU seconds of the process PID and of its children.
+request when the answer to the last one is complete. It has nothing of an arm: one of these asks all the sites.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
-import json
+import math
 import selectors
 import socket
-import sys
 import time
 
 from benchmarks.figures import percentile
 from benchmarks.processes import cpu_seconds
 
 ANSWER_SECONDS = 20.0
+# Answers on each connection before any is counted: while others had their turn a site has stood idle, for longer than PING_AFTER.
+WARM_UP = 3
 SPREAD_SECONDS = 30.0  # for a worker to start, and to accept its part
 
 
 class Client:
     """One keep-alive connection with at most one request under way."""
 
-    def __init__(self, port: int, path: str) -> None:
+    def __init__(self, port: int) -> None:
         self._port = port
-        self._request = _request(path)
         self.connect()
 
     def connect(self) -> None:
@@ -48,10 +46,11 @@ class Client:
             raise ConnectionError(f"/worker was answered with {answer.status}")
         return answer.read()
 
-    def send(self) -> None:
+    def send(self, request: bytes) -> None:
         self._received = b""
         self.sent_at = time.monotonic()
-        self.socket.sendall(self._request)
+        with contextlib.suppress(ConnectionError):  # receive() will meet it as well
+            self.socket.sendall(request)
 
     def receive(self) -> bool | None:
         """Read what is there; None while the answer is incomplete, else whether it is a good one."""
@@ -78,7 +77,7 @@ def _request(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
 
-def connect(port: int, path: str, connections: int, workers: int) -> list[Client]:
+def connect(port: int, connections: int, workers: int) -> list[Client]:
     """Open the connections, as many to each worker. Who accepts one is chance: two were found to share 32 as 0 and 32.
 
     Raises: ConnectionError - it was in vain.
@@ -89,7 +88,7 @@ def connect(port: int, path: str, connections: int, workers: int) -> list[Client
         missing = connections
         while time.monotonic() < deadline:
             # All at once, so that no worker is free for each of them.
-            for client in [stack.enter_context(contextlib.closing(Client(port, path))) for _ in range(missing)]:
+            for client in [stack.enter_context(contextlib.closing(Client(port))) for _ in range(missing)]:
                 of_worker = clients.setdefault(client.ask_worker() if workers > 1 else b"", [])
                 if len(of_worker) < connections // workers:
                     of_worker.append(client)
@@ -103,27 +102,38 @@ def connect(port: int, path: str, connections: int, workers: int) -> list[Client
     raise ConnectionError(f"{connections} connections can't be spread over {workers} workers: {len(clients)} were met")
 
 
-def send(
-    port: int, path: str, connections: int, workers: int, warm_up: float, seconds: float, pid: int
-) -> dict[str, float]:
-    """Keep ``connections`` requests under way for ``seconds`` after a warm-up; latencies are seconds, of good answers only."""
+_clients: dict[int, list[Client]] = {}  # by the port of their site
+
+
+def forget(port: int) -> None:
+    """Close the connections to a site."""
+    for client in _clients.pop(port, ()):
+        client.close()
+
+
+def send(port: int, path: str, connections: int, workers: int, seconds: float, pid: int) -> dict[str, float]:
+    """Keep as many requests under way as there are ``connections``, for ``seconds`` after a warm-up.
+
+    Returns: how many good answers, ``errors``, answers ``per_second``, the ``p50`` and ``p99`` of the latency in seconds, and the
+    ``cpu`` seconds of the process ``pid`` and of its children; all but the errors without the warm-up.
+    """
+    if port not in _clients:
+        _clients[port] = connect(port, connections, workers)
+    request = _request(path)
     latencies: list[float] = []
     errors = 0
-    clients = connect(port, path, connections, workers)
+    missing = dict.fromkeys(_clients[port], WARM_UP)  # answers until it is warm
     with selectors.DefaultSelector() as selector:
-        begun = time.monotonic() + warm_up
-        cpu = 0.0
-        is_warm = False
-        for client in clients:
+        begun = cpu = 0.0
+        end = math.inf
+        for client in _clients[port]:
             selector.register(client.socket, selectors.EVENT_READ, client)
-            client.send()
-        end = begun + seconds
+            client.send(request)
         waiting = connections
         while waiting:
             ready = selector.select(ANSWER_SECONDS)
             now = time.monotonic()
-            if not is_warm and now >= begun:
-                is_warm = True
+            if not missing and end == math.inf:
                 cpu, begun, end = cpu_seconds(pid), now, now + seconds
                 latencies.clear()
             for key, _ in ready:
@@ -131,6 +141,10 @@ def send(
                 is_good = client.receive()
                 if is_good is None:
                     continue
+                if missing.get(client, 0) > 1:
+                    missing[client] -= 1
+                else:
+                    missing.pop(client, None)
                 if is_good:
                     latencies.append(now - client.sent_at)
                 else:
@@ -140,17 +154,17 @@ def send(
                     client.connect()
                     selector.register(client.socket, selectors.EVENT_READ, client)
                 if now < end and errors <= 10 * connections:
-                    client.send()
+                    client.send(request)
                 else:
-                    selector.unregister(client.socket)
-                    client.close()
                     waiting -= 1
             if not ready:
                 errors += waiting
                 break
         took = time.monotonic() - begun
         cpu = cpu_seconds(pid) - cpu
-    if not is_warm:
+    if errors:
+        forget(port)  # what is still owed would be taken for the next answer, and a new connection may be with any worker
+    if end == math.inf:
         latencies.clear()  # it was given up before there was anything to count
     return {
         "requests": len(latencies),
@@ -160,8 +174,3 @@ def send(
         "p50": percentile(latencies, 0.5),
         "p99": percentile(latencies, 0.99),
     }
-
-
-if __name__ == "__main__":
-    port, path, connections, workers, warm_up, seconds, pid = sys.argv[1:]
-    print(json.dumps(send(int(port), path, int(connections), int(workers), float(warm_up), float(seconds), int(pid))))
