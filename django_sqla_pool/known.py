@@ -19,6 +19,7 @@ __all__ = [
     "is_known",
     "make_cursor",
     "prepare_cursor",
+    "take_cursor",
     "validate_thread_sharing",
 ]
 
@@ -31,7 +32,8 @@ CONNECT = (
 _ENSURE_CONNECTION = (
     *("connection", "in_atomic_block", "closed_in_transaction", "ProgrammingError", "wrap_database_errors", "connect"),
 )
-_CURSOR = ("close_if_health_check_failed", "ensure_connection", "wrap_database_errors", "_prepare_cursor", "create_cursor")
+_CURSOR = ("_cursor",)
+_TAKE_CURSOR = ("close_if_health_check_failed", "ensure_connection", "wrap_database_errors", "_prepare_cursor", "create_cursor")
 _PREPARE_CURSOR = ("validate_thread_sharing", "queries_logged", "make_debug_cursor", "make_cursor")
 _MAKE_CURSOR = ("utils", "CursorWrapper")
 _VALIDATE_THREAD_SHARING = ("allow_thread_sharing", "_thread_ident", "_thread", "get_ident", "DatabaseError", "alias")
@@ -57,7 +59,8 @@ def _django(name: str, names: tuple[str, ...], *, is_async_unsafe: bool = False)
 #: somebody has put around one has the same ``__func__``.
 connect = _django("connect", CONNECT, is_async_unsafe=True)
 ensure_connection = _django("ensure_connection", _ENSURE_CONNECTION, is_async_unsafe=True)
-cursor = _django("_cursor", _CURSOR)
+cursor = _django("cursor", _CURSOR, is_async_unsafe=True)
+take_cursor = _django("_cursor", _TAKE_CURSOR)
 prepare_cursor = _django("_prepare_cursor", _PREPARE_CURSOR)
 make_cursor = _django("make_cursor", _MAKE_CURSOR)
 validate_thread_sharing = _django("validate_thread_sharing", _VALIDATE_THREAD_SHARING)

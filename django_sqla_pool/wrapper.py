@@ -73,7 +73,7 @@ _HIDDEN = ("get_connection_params", "get_new_connection", "set_autocommit", "ini
 class _Unknown:
     """Has none of Django's methods: see ``known.py``."""
 
-    connect = _cursor = _prepare_cursor = validate_thread_sharing = None
+    connect = ensure_connection = close = cursor = _cursor = _prepare_cursor = validate_thread_sharing = None
 
 
 class _Pooled(BaseDatabaseWrapper):
@@ -110,7 +110,6 @@ class _Pooled(BaseDatabaseWrapper):
         cls._behind = behind[0] if behind[0].__mro__ == behind else _Unknown
         cls._is_plain = (
             reconnect.is_plain(cls)
-            and cls.close is known.close
             and cls.validate_thread_sharing is _Pooled.validate_thread_sharing
             and cls._behind.validate_thread_sharing is known.validate_thread_sharing
         )
@@ -199,6 +198,38 @@ class _Pooled(BaseDatabaseWrapper):
         finally:
             if "init_connection_state" in attributes:  # it has failed, or was interrupted
                 self._unhide()
+
+    def ensure_connection(self) -> None:
+        """As Django does, but that an event loop is looked for without the exception that says that there is none."""
+        if (
+            self._behind.ensure_connection is not known.ensure_connection
+            or self.in_atomic_block  # it may refuse
+            or _get_running_loop() is not None  # and so it may here
+        ):
+            super().ensure_connection()
+        elif self.connection is None:
+            try:
+                self.connect()
+            except BaseException:
+                with self.wrap_database_errors:
+                    raise
+
+    def close(self) -> None:
+        """As Django does; where its close() has nothing to refuse, its last step is taken alone."""
+        if (
+            self._lease is None
+            or self.connection is None
+            or not self._is_plain
+            or self.in_atomic_block
+            or self.closed_in_transaction
+            or self._thread_ident != get_ident()
+            or _get_running_loop() is not None
+            or self._behind.close is not known.close
+        ):
+            super().close()
+        else:
+            self.run_on_commit = []
+            self._close()
 
     def note_autocommit(self, autocommit: bool) -> None:
         """Do what Django's set_autocommit() does while it connects, but for asking the driver, which costs psycopg 3 2 µs."""
@@ -289,14 +320,21 @@ class _Pooled(BaseDatabaseWrapper):
 
     # --------------------------------------------------------------------------------------------- what the lease learns
 
+    def cursor(self) -> Any:
+        """As Django does, but for the exception, as in ``ensure_connection()``."""
+        if self._behind.cursor is known.cursor and _get_running_loop() is None:
+            return self._cursor()
+        return super().cursor()
+
     def _cursor(self, name: str | None = None) -> Any:
         """As Django does, for each cursor, with four calls less: what they make sure of is so already, and few fail."""
-        if self._behind._cursor is not known.cursor:
+        if self._behind._cursor is not known.take_cursor:
             return super()._cursor(name)  # type: ignore[misc]
         self.close_if_health_check_failed()
         connects = self.connection is None
         if (
-            self.__class__.ensure_connection is not known.ensure_connection  # it may do something for a connection that is there
+            self.__class__.ensure_connection is not _Pooled.ensure_connection  # it may do something in any case
+            or self._behind.ensure_connection is not known.ensure_connection
             or "ensure_connection" in self.__dict__
             or (connects and self.in_atomic_block)  # it may refuse
         ):
@@ -365,22 +403,10 @@ class _Pooled(BaseDatabaseWrapper):
                 super().close_if_unusable_or_obsolete()
         elif self.close_at is None or time.monotonic() < self.close_at:
             super().close_if_unusable_or_obsolete()
-        # From here on it is given back in any case, and verified before it is lent again: Django need not look at its autocommit,
-        # nor ping it after an error.
-        elif (
-            not self._is_plain
-            or self.connection is None
-            or self.in_atomic_block
-            or self.closed_in_transaction
-            or self._thread_ident != get_ident()
-            or _get_running_loop() is not None
-            or "close" in self.__dict__
-            or BaseDatabaseWrapper.close is not known.close
-        ):
+        else:
+            # It is given back in any case, and verified before it is lent again: Django need not look at its autocommit, nor ping
+            # it after an error.
             self.close()
-        else:  # what Django's close() does, which has nothing to refuse
-            self.run_on_commit = []
-            self._close()
 
     @cached_property
     def wrap_database_errors(self) -> DatabaseErrorWrapper:

@@ -239,7 +239,7 @@ class TestMySQLWithoutTheStatusWord:
         wrapper.ensure_connection()
         native = getattr(wrapper._lease.physical.driver, "_native", None)
         if native is not None:
-            native._get_info = None
+            native.look = None
             with pytest.raises(mysql.ResetFailed, match="does not tell"):
                 native.status()
 

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import DatabaseError, Error, OperationalError
+from django.db import DatabaseError, Error, OperationalError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.utils import load_backend
@@ -92,6 +92,24 @@ def test_a_close_that_somebody_has_put_in_djangos_place_is_called(connected, whe
     assert connected.connection is not None
 
 
+@pytest.mark.parametrize("end", ["close", "close_if_unusable_or_obsolete"])
+def test_a_close_that_somebody_has_put_around_another_is_called(end, place, put, wrapper):
+    wrapper.ensure_connection()
+    calls = put(place, "close")
+    getattr(wrapper, end)()
+    assert len(calls) == 1
+    assert wrapper.connection is None
+
+
+def test_a_close_of_a_wrapper_that_has_lost_its_connection_gives_nothing_back_yet(connected):
+    lent, connected.connection = connected.connection, None
+    connected.close()
+    assert connected.find_pool().snapshot().in_use == 1  # as Django's close() has it; the next connect() sees to it
+    connected.connection = lent
+    connected.close()
+    assert connected.find_pool().snapshot().in_use == 0
+
+
 def test_an_engines_own_close_is_called(make_engine):
     calls = []
 
@@ -111,7 +129,7 @@ def test_an_engines_own_close_is_called(make_engine):
 
 @pytest.mark.parametrize("name", sorted({*known.__all__} - {"CONNECT", "is_known"}))
 def test_this_djangos_methods_are_known(name):
-    django = {"cursor": "_cursor", "prepare_cursor": "_prepare_cursor"}.get(name, name)
+    django = {"take_cursor": "_cursor", "prepare_cursor": "_prepare_cursor"}.get(name, name)
     assert getattr(known, name) is getattr(BaseDatabaseWrapper, django)
 
 
@@ -129,6 +147,39 @@ def test_a_method_that_does_something_else_is_not_known():
     assert not known.is_known(inside, known.CONNECT, is_async_unsafe=True)
     assert not known.is_known(connect, known.CONNECT)
     assert not known.is_known(around, known.CONNECT, is_async_unsafe=True)
+
+
+# ------------------------------------------------------------------------------------------------------- an event loop
+
+
+@pytest.mark.parametrize("name", ["cursor", "ensure_connection", "close"])
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_what_django_refuses_under_an_event_loop_is_refused(name, is_connected, wrapper):
+    if is_connected:
+        wrapper.ensure_connection()
+    before = wrapper.connection
+
+    async def view():
+        with pytest.raises(SynchronousOnlyOperation):
+            getattr(wrapper, name)()
+
+    asyncio.run(view())
+    assert wrapper.connection is before
+    wrapper.close()
+
+
+def test_what_django_is_told_to_allow_under_an_event_loop_is_allowed(wrapper, monkeypatch):
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+
+    async def view():
+        wrapper.ensure_connection()
+        first = session_id(wrapper)
+        wrapper.close()
+        return first, session_id(wrapper)
+
+    first, second = asyncio.run(view())
+    assert first == second
+    wrapper.close()
 
 
 # ------------------------------------------------------------------------------------------------------------ a cursor
@@ -178,7 +229,7 @@ def place(request, wrapper):
     return {"wrapper": wrapper, "its class": type(wrapper), "the engine's class": engine}.get(request.param, BaseDatabaseWrapper)
 
 
-@pytest.mark.parametrize("name", ["_cursor", "ensure_connection", "_prepare_cursor", "validate_thread_sharing"])
+@pytest.mark.parametrize("name", ["cursor", "_cursor", "ensure_connection", "_prepare_cursor", "validate_thread_sharing"])
 def test_what_somebody_has_put_in_the_place_of_a_method_is_called_for_each_cursor(name, place, put, wrapper):
     calls = put(place, name)
     for number in (1, 2):
@@ -189,6 +240,30 @@ def test_what_somebody_has_put_in_the_place_of_a_method_is_called_for_each_curso
     figures = wrapper.find_pool().snapshot()
     assert (figures.in_use, figures.opened, figures.checkouts) == (1, 1, 2)
     wrapper.close()
+
+
+def test_an_ensure_connection_that_somebody_has_put_around_another_is_called(place, put, wrapper):
+    calls = put(place, "ensure_connection")
+    for number in (1, 2):
+        wrapper.ensure_connection()
+        assert len(calls) == number
+    wrapper.close()
+
+
+def test_a_block_that_has_lost_its_connection_gets_no_other(connected):
+    connected.in_atomic_block = True
+    connected.close()
+    for connect in (connected.ensure_connection, connected.cursor):
+        with pytest.raises(ProgrammingError, match="in an atomic block"):
+            connect()
+    connected.in_atomic_block = connected.closed_in_transaction = False
+
+
+def test_an_error_at_connecting_is_djangos(wrapper):
+    error = wrapper.Database.OperationalError("as the driver says")
+    with mock.patch.object(wrapper, "connect", side_effect=error), pytest.raises(OperationalError) as raised:
+        wrapper.ensure_connection()
+    assert raised.value.__cause__ is error
 
 
 def test_a_connect_that_somebody_has_put_in_djangos_place_is_called_each_time(put, wrapper):
@@ -223,7 +298,9 @@ def test_an_engines_own_way_to_prepare_a_cursor_is_taken(where, make_wrapper, ma
     wrapper.find_pool().dispose()
 
 
-@pytest.mark.parametrize("name", ["_cursor", "_prepare_cursor", "validate_thread_sharing", "connect"])
+@pytest.mark.parametrize(
+    "name", ["cursor", "_cursor", "_prepare_cursor", "validate_thread_sharing", "connect", "ensure_connection", "close"]
+)
 def test_a_method_of_a_class_that_comes_behind_ours_is_called(name, make_wrapper):
     calls = []
     djangos = getattr(BaseDatabaseWrapper, name)
@@ -238,8 +315,8 @@ def test_a_method_of_a_class_that_comes_behind_ours_is_called(name, make_wrapper
     for _ in range(2):
         calls.clear()
         session_id(wrapper)
-        assert calls
         wrapper.close()
+        assert calls
     wrapper.find_pool().dispose()
 
 

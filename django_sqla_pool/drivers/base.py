@@ -6,13 +6,14 @@ import abc
 import copy
 import ctypes
 import enum
+import functools
 import re
 import select
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Driver", "Liveness", "NoAnswer", "ResetFailed", "poll"]
+__all__ = ["Driver", "Liveness", "NoAnswer", "ResetFailed"]
 
 
 class Liveness(enum.Enum):
@@ -46,7 +47,7 @@ class _PollFd(ctypes.Structure):
 # Not select.poll(), which lets go of the GIL: among busy threads it costs up to sys.getswitchinterval(), 5 ms, to have it
 # back. With a timeout of 0 poll(2) never waits, so PyDLL, which keeps the GIL, is safe; gevent has nothing to patch in it.
 # Without argtypes, and with what is no int made beforehand: checking them would cost as much as the call.
-poll = ctypes.PyDLL(None).poll
+_poll = ctypes.PyDLL(None).poll
 _ONE = ctypes.c_ulong(1)
 _QUIET = Liveness.QUIET  # up to Python 3.10 an enum looks its members up by a function of its own, at each use
 
@@ -76,7 +77,7 @@ class Driver(abc.ABC):
         self.wrapper_state: dict[str, Any] = {}
         self.reconnected_state: dict[str, Any] = {}  # and what Django's connect() leaves on a wrapper
         self._pollfd = _PollFd(self.fileno(), select.POLLIN | getattr(select, "POLLRDHUP", 0), 0)
-        self.poll_arguments = (ctypes.byref(self._pollfd), _ONE, 0)
+        self.poll = functools.partial(_poll, ctypes.byref(self._pollfd), _ONE, 0)  # 0: nothing to read, not closed
 
     def fileno(self) -> int:
         """Return the descriptor of the connection's socket."""
@@ -88,13 +89,13 @@ class Driver(abc.ABC):
 
     def is_quiet(self) -> bool:
         """Tell whether the socket is as it should be. Only looks, so others may use the connection meanwhile."""
-        return poll(*self.poll_arguments) == 0 and not self.is_closed()
+        return not self.poll() and not self.is_closed()
 
     def probe(self) -> Liveness:
         """Look at the socket, without a round trip (about 1 µs)."""
         if self.is_closed():
             return Liveness.DEAD  # and its descriptor may be another socket's by now
-        if poll(*self.poll_arguments) == 0:
+        if not self.poll():
             return _QUIET
         return Liveness.DEAD if self._pollfd.revents & _CLOSED else self.look_closer()
 

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from .base import Driver, NoAnswer, ResetFailed, poll
+from .base import Driver, NoAnswer, ResetFailed
 from .native import Native
 
 __all__ = ["MySQLClient", "PyMySQL"]
@@ -43,7 +43,7 @@ class _MySQL(Driver):
         self._untouched = _AUTOCOMMIT if autocommit else 0
 
     def is_quiet(self) -> bool:
-        return bool(poll(*self.poll_arguments) == 0 and self.connection.open)
+        return not self.poll() and bool(self.connection.open)
 
     @abc.abstractmethod
     def status(self) -> int:
@@ -145,7 +145,13 @@ class MySQLClient(_MySQL):
         if self._has_status:
             native: Any = self._native
             # errno(): the last statement failed, even if Django never saw it.
-            if had_errors or self.connection.errno() or not native.is_at_rest(_CHANGEABLE, self._untouched):
+            if (
+                had_errors
+                or self.connection.errno()
+                or native.look()
+                or native.word.value & _CHANGEABLE != self._untouched
+                or native.has_unread_rows()
+            ):
                 super().reset(had_errors or bool(self.connection.errno()))
                 if native.has_unread_rows():
                     raise ResetFailed("rows are still to be read")

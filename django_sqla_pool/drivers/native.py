@@ -39,10 +39,12 @@ class Native:
     def __init__(self, capsule: object) -> None:
         # A reference to what is there is the pointer, made beforehand: one in a c_void_p would be made anew for each call.
         address = _pointer(capsule, b"_mysql.connection.native_connection")
-        self._mysql = ctypes.byref(ctypes.c_char.from_address(address))
-        self._word = ctypes.c_uint(0)
-        self._word_reference = ctypes.byref(self._word)
-        self._reset_connection, self._get_info, self._next_result = _functions()
+        mysql = ctypes.byref(ctypes.c_char.from_address(address))
+        reset_connection, get_info, next_result = (function and functools.partial(function, mysql) for function in _functions())
+        self._reset_connection, self._next_result = reset_connection, next_result
+        self.word = ctypes.c_uint(0)
+        #: Has the server's status, as of its last answer, in ``word``; true, if that failed. None: the library does not know it.
+        self.look = get_info and functools.partial(get_info, self._SERVER_STATUS, ctypes.byref(self.word))
 
     @classmethod
     def of(cls, connection: Any) -> Native | None:
@@ -53,28 +55,20 @@ class Native:
 
     @property
     def has_status(self) -> bool:
-        return self._get_info is not None
+        return self.look is not None
 
     def status(self) -> int:
-        if self._get_info is None or self._get_info(self._mysql, self._SERVER_STATUS, self._word_reference):
+        if self.look is None or self.look():
             raise ResetFailed("the client library does not tell the server's status")
-        return self._word.value
-
-    def is_at_rest(self, mask: int, expected: int) -> bool:
-        """Tell whether the status, under a mask, is as expected, and no rows are unread, in one call."""
-        return (
-            not self._get_info(self._mysql, self._SERVER_STATUS, self._word_reference)
-            and self._word.value & mask == expected
-            and not self._next_result(self._mysql) > 0
-        )
+        return self.word.value
 
     def has_unread_rows(self) -> bool:
         """Tell whether rows of an unbuffered result are still to be read: then the library is "out of sync".
 
         Only where the status says that there is no further result: going to that one would ask the server.
         """
-        return bool(self._next_result(self._mysql) > 0)
+        return bool(self._next_result() > 0)
 
     def reset_connection(self) -> bool:
         """Send COM_RESET_CONNECTION; true if it failed."""
-        return bool(self._reset_connection(self._mysql))
+        return bool(self._reset_connection())

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .base import Driver, Liveness, NoAnswer, ResetFailed, poll
+from .base import Driver, Liveness, NoAnswer, ResetFailed
 from .libpq import LibPQ
 
 __all__ = ["Psycopg", "Psycopg2"]
@@ -150,7 +150,7 @@ class Psycopg(_PostgreSQL):
         return bool(self._pgconn.status == _CONNECTION_BAD)
 
     def is_quiet(self) -> bool:
-        return bool(poll(*self.poll_arguments) == 0 and self._pgconn.status != _CONNECTION_BAD)
+        return not self.poll() and bool(self._pgconn.status != _CONNECTION_BAD)
 
     def reset(self, had_errors: bool) -> None:
         # What the steps of every driver come to, in one, for a connection on which there is nothing to undo.
@@ -222,7 +222,7 @@ class Psycopg2(_PostgreSQL):
         self._typecasters = (dict(self.connection.string_types), dict(self.connection.binary_types))
 
     def is_quiet(self) -> bool:
-        return poll(*self.poll_arguments) == 0 and not self.connection.closed
+        return not self.poll() and not self.connection.closed
 
     def reset(self, had_errors: bool) -> None:
         # What the steps of every driver come to, in one, for a connection on which there is nothing to undo.
