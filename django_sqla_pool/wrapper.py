@@ -221,7 +221,6 @@ class _Pooled(BaseDatabaseWrapper):
             or self.connection is None
             or not self._is_plain
             or self.in_atomic_block
-            or self.closed_in_transaction
             or self._thread_ident != get_ident()
             or _get_running_loop() is not None
             or self._behind.close is not known.close
@@ -361,6 +360,7 @@ class _Pooled(BaseDatabaseWrapper):
             if self._are_cursors_wrapped:
                 # By Django, and it is the driver's that must not live on. None has a name.
                 cursors.append(ref(getattr(cursor, "cursor", cursor)))
+                lease.physical.driver.cursors_seen += 1
             elif getattr(cursor, "name", None):
                 lease.add_named_cursor(cursor)
             else:

@@ -252,6 +252,56 @@ def test_an_error_handler_in_a_procedure_is_no_open_handler(make_wrapper):
     assert session_id(wrapper) == session
 
 
+class Watched:
+    """As tools that watch an application put around a connection: it passes on all but a change of its class."""
+
+    def __init__(self, connection):
+        vars(self)["connection"] = connection
+
+    @property
+    def __class__(self):
+        return self.connection.__class__
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+    def __setattr__(self, name, value):
+        if name == "__class__":
+            raise AttributeError(name)
+        setattr(self.connection, name, value)
+
+
+@pytest.fixture(params=["plain", "watched"])
+def unseen(request, make_wrapper):
+    """A wrapper beside a table to write to unseen; its connection may be watched."""
+    wrapper = make_wrapper()
+    if request.param == "watched":
+        kind = type(wrapper)
+        watched = {"get_new_connection": lambda self, parameters: Watched(kind.get_new_connection(self, parameters))}
+        wrapper = type("Engine", (kind,), watched)(wrapper.settings_dict, wrapper.alias)
+    execute(wrapper, "CREATE OR REPLACE TABLE unseen (id int) ENGINE InnoDB")
+    wrapper.close()
+    yield wrapper
+    execute(wrapper, "DROP TABLE unseen")
+    wrapper.close()
+    wrapper.find_pool().dispose()
+
+
+@pytest.mark.parametrize("alias", ["mysql"])
+@pytest.mark.parametrize("rows", ["", "SELECT 1; "], ids=["at once", "after rows"])
+def test_a_transaction_of_a_statement_that_failed_unseen_by_django_is_rolled_back(unseen, rows):
+    session = session_id(unseen)
+    with unseen.connection.cursor() as cursor, pytest.raises(unseen.Database.Error, match="nonsense"):
+        # Its last answer is the error, which carries no status.
+        cursor.execute(f"BEGIN NOT ATOMIC {rows}START TRANSACTION; INSERT INTO unseen VALUES (1); SELECT nonsense; END")
+        cursor.nextset()
+    unseen.close()
+    assert session_id(unseen) == session
+    with unseen.cursor() as cursor:
+        cursor.execute("SELECT @@in_transaction, (SELECT count(*) FROM unseen)")
+        assert cursor.fetchone() == (0, 0)
+
+
 def test_a_cursor_kept_after_close(wrapper):
     session = session_id(wrapper)
     cursor = wrapper.cursor()

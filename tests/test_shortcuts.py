@@ -15,6 +15,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.utils import load_backend
 
 from django_sqla_pool import known, pooled
+from django_sqla_pool.opener import unpooled
 from tests.support.sessions import session_id
 
 
@@ -101,6 +102,14 @@ def test_a_close_that_somebody_has_put_around_another_is_called(end, place, put,
     assert wrapper.connection is None
 
 
+def test_a_connection_of_no_pool_is_gone_when_it_is_closed(make_wrapper):
+    with unpooled():
+        wrapper = make_wrapper()
+    wrapper.ensure_connection()
+    wrapper.close()
+    assert wrapper.connection is None
+
+
 def test_a_close_of_a_wrapper_that_has_lost_its_connection_gives_nothing_back_yet(connected):
     lent, connected.connection = connected.connection, None
     connected.close()
@@ -165,6 +174,22 @@ def test_what_django_refuses_under_an_event_loop_is_refused(name, is_connected, 
 
     asyncio.run(view())
     assert wrapper.connection is before
+    wrapper.close()
+
+
+def test_a_cursor_of_a_connection_that_is_there_is_refused_by_whatever_engine(make_engine):
+    def create_cursor(self, name=None):
+        return type(self).__mro__[1].create_cursor.__wrapped__(self, name)  # which asks for no event loop
+
+    wrapper = make_engine(create_cursor=create_cursor)
+    wrapper.ensure_connection()
+
+    async def view():
+        with pytest.raises(SynchronousOnlyOperation):
+            wrapper.cursor()
+
+    asyncio.run(view())
+    assert session_id(wrapper)
     wrapper.close()
 
 

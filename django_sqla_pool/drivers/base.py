@@ -132,6 +132,7 @@ class Driver(abc.ABC):
                 raise ResetFailed("still in a transaction after a rollback")
         self.restore_autocommit()
 
+    cursors_seen = 0  # how many have passed through Django; counted only by drivers whose wrappers' cursors are wrapped
     is_answer_due = False  # True: reset() has sent something, and left its answer to be read by read_answer()
 
     def read_answer(self, seconds: float) -> None:  # noqa: B027  (most drivers leave no answer)
@@ -165,6 +166,9 @@ class Driver(abc.ABC):
         names = [name for name in self.client_state if hasattr(connection, name)]  # some came with a release of the driver
         self._client_state = {name: _copied(getattr(connection, name)) for name in names}
         self._attributes = set(_attributes(connection))
+
+    def see_all_cursors(self) -> None:  # noqa: B027  (most drivers need not count them)
+        """Take all cursors that were made so far for seen: those that were made to set the connection up."""
 
     def restore_client_state(self) -> None:
         """Put back what was set on the driver's object since it was set up. A part of reset_session()."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import re
 import socket
 from collections.abc import Mapping
@@ -32,6 +33,26 @@ _MYSQL_DISCONNECTS = frozenset({0, 1053, 1927, 2006, 2013, 2014, 2026, 2055, 403
 _MYSQL_REFUSALS = frozenset({2002, 2003, 2006, 2013, 2055, 1040, 1203, 1226, 1053})
 
 
+@functools.cache
+def _counting(kind: Any) -> Any:
+    """Make a class of connections that is the driver's, but counts the cursors that it makes.
+
+    An ERR packet carries no status, so a transaction that was begun by a statement which failed, as a procedure can, is seen by
+    nobody who has not seen the error; and closing a cursor takes that from the connection. Django's cursors tell of their errors.
+    Those that were made behind Django's back do not: where there are more cursors than Django has asked for, nothing is known.
+    """
+
+    class Counting(kind):  # type: ignore[misc]
+        cursors_made = 0
+
+        def cursor(self, *args: Any, **kwargs: Any) -> Any:
+            self.cursors_made += 1
+            return kind.cursor(self, *args, **kwargs)
+
+    Counting.__module__, Counting.__qualname__, Counting.__name__ = kind.__module__, kind.__qualname__, kind.__name__
+    return Counting
+
+
 class _MySQL(Driver):
     holding_word = "handler"
     holding_pattern = re.compile(r"\bHANDLER\b.*\bOPEN\b", re.IGNORECASE | re.DOTALL)
@@ -41,6 +62,10 @@ class _MySQL(Driver):
     def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
         super().__init__(connection, autocommit, parameters)
         self._untouched = _AUTOCOMMIT if autocommit else 0
+        try:
+            connection.__class__ = _counting(connection.__class__)  # the object stays the driver's own
+        except (AttributeError, TypeError):  # it is none, but what a tool that watches it has put around it
+            connection.cursors_made = -1  # never as many as are seen: after each use it is rolled back
 
     def is_quiet(self) -> bool:
         return not self.poll() and bool(self.connection.open)
@@ -57,7 +82,13 @@ class _MySQL(Driver):
             raise ResetFailed("results are still to be read")
         return not status & _IN_TRANSACTION
 
+    def see_all_cursors(self) -> None:
+        self.cursors_seen = self.connection.cursors_made
+
     def reset(self, had_errors: bool) -> None:
+        if self.connection.cursors_made != self.cursors_seen:
+            self.see_all_cursors()
+            had_errors = True  # for all that is known
         # One look at the word tells whether there is anything to undo.
         if had_errors or self.status() & _CHANGEABLE != self._untouched:
             super().reset(had_errors)
@@ -144,9 +175,10 @@ class MySQLClient(_MySQL):
     def reset(self, had_errors: bool) -> None:
         if self._has_status:
             native: Any = self._native
-            # errno(): the last statement failed, even if Django never saw it.
+            # errno(): the last statement failed, even if it needed no cursor.
             if (
                 had_errors
+                or self.connection.cursors_made != self.cursors_seen
                 or self.connection.errno()
                 or native.look()
                 or native.word.value & _CHANGEABLE != self._untouched
@@ -206,11 +238,17 @@ class PyMySQL(_MySQL):
     def status(self) -> int:
         if self.is_closed():
             raise ResetFailed("the connection is closed")
-        result = self.connection._result
         # It takes the status word from what it reads; what it has not read yet may have begun a transaction.
-        if result is not None and (result.unbuffered_active or result.has_next):
-            return _MORE_RESULTS
-        return int(self.connection.server_status)
+        return _MORE_RESULTS if self._has_unread_results() else int(self.connection.server_status)
+
+    def is_idle(self, had_errors: bool) -> bool:
+        if self._has_unread_results():  # before anything is sent: it would read all of them first, however many
+            raise ResetFailed("results are still to be read")
+        return super().is_idle(had_errors)
+
+    def _has_unread_results(self) -> bool:
+        result = self.connection._result
+        return result is not None and bool(result.unbuffered_active or result.has_next)
 
     def ping(self, seconds: float) -> None:
         connection = self.connection
