@@ -290,14 +290,15 @@ def unseen(request, make_wrapper):
 @pytest.mark.parametrize("alias", ["mysql"])
 @pytest.mark.parametrize("rows", ["", "SELECT 1; "], ids=["at once", "after rows"])
 def test_a_transaction_of_a_statement_that_failed_unseen_by_django_is_rolled_back(unseen, rows):
-    session = session_id(unseen)
-    with unseen.connection.cursor() as cursor, pytest.raises(unseen.Database.Error, match="nonsense"):
+    unseen.ensure_connection()
+    lent = unseen.connection
+    with lent.cursor() as cursor, pytest.raises(unseen.Database.Error, match="nonsense"):
         # Its last answer is the error, which carries no status.
         cursor.execute(f"BEGIN NOT ATOMIC {rows}START TRANSACTION; INSERT INTO unseen VALUES (1); SELECT nonsense; END")
         cursor.nextset()
     unseen.close()
-    assert session_id(unseen) == session
     with unseen.cursor() as cursor:
+        assert unseen.connection is lent
         cursor.execute("SELECT @@in_transaction, (SELECT count(*) FROM unseen)")
         assert cursor.fetchone() == (0, 0)
 

@@ -150,6 +150,19 @@ def test_a_transaction_left_open_costs_a_rollback(make_proxied, proxy):
     assert statements[0].upper().startswith("ROLLBACK")
 
 
+def test_a_cursor_of_the_drivers_own_costs_one_rollback_where_an_error_carries_no_status(make_proxied, proxy):
+    wrapper = make_proxied()
+    wrapper.ensure_connection()
+    with wrapper.connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        cursor.fetchall()
+    trips, statements = measured(proxy, wrapper.close)
+    assert trips == (0 if wrapper.vendor == "postgresql" else 1), statements
+    one_select(wrapper)
+    trips, statements = measured(proxy, wrapper.close)
+    assert trips == 0, statements
+
+
 def test_an_error_that_django_would_ping_for_costs_no_ping(make_proxied, proxy):
     wrapper = make_proxied()
     with pytest.raises(Exception, match="nowhere"), wrapper.cursor() as cursor:

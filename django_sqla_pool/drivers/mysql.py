@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import functools
+import math
 import re
 import socket
 from collections.abc import Mapping
@@ -65,7 +66,7 @@ class _MySQL(Driver):
         try:
             connection.__class__ = _counting(connection.__class__)  # the object stays the driver's own
         except (AttributeError, TypeError):  # it is none, but what a tool that watches it has put around it
-            connection.cursors_made = -1  # never as many as are seen: after each use it is rolled back
+            connection.cursors_made = math.nan  # never as many as are seen: after each use it is rolled back
 
     def is_quiet(self) -> bool:
         return not self.poll() and bool(self.connection.open)
