@@ -58,6 +58,7 @@ class WrapperOpener:
             driver = self._driver_class(connection, self._settings["AUTOCOMMIT"], parameters)
             if self._is_restoring:
                 driver.remember_session()
+                driver.see_all_cursors()
         except BaseException:
             with contextlib.suppress(Exception):
                 connection.close()

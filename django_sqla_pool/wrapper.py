@@ -73,7 +73,7 @@ _HIDDEN = ("get_connection_params", "get_new_connection", "set_autocommit", "ini
 class _Unknown:
     """Has none of Django's methods: see ``known.py``."""
 
-    connect = ensure_connection = close = cursor = _cursor = _prepare_cursor = validate_thread_sharing = None
+    connect = close = cursor = _cursor = _prepare_cursor = validate_thread_sharing = None
 
 
 class _Pooled(BaseDatabaseWrapper):
@@ -199,21 +199,6 @@ class _Pooled(BaseDatabaseWrapper):
             if "init_connection_state" in attributes:  # it has failed, or was interrupted
                 self._unhide()
 
-    def ensure_connection(self) -> None:
-        """As Django does, but that an event loop is looked for without the exception that says that there is none."""
-        if (
-            self._behind.ensure_connection is not known.ensure_connection
-            or self.in_atomic_block  # it may refuse
-            or _get_running_loop() is not None  # and so it may here
-        ):
-            super().ensure_connection()
-        elif self.connection is None:
-            try:
-                self.connect()
-            except BaseException:
-                with self.wrap_database_errors:
-                    raise
-
     def close(self) -> None:
         """As Django does; where its close() has nothing to refuse, its last step is taken alone."""
         if (
@@ -320,7 +305,7 @@ class _Pooled(BaseDatabaseWrapper):
     # --------------------------------------------------------------------------------------------- what the lease learns
 
     def cursor(self) -> Any:
-        """As Django does, but for the exception, as in ``ensure_connection()``."""
+        """As Django does, but that an event loop is looked for without the exception that says that there is none."""
         if self._behind.cursor is known.cursor and _get_running_loop() is None:
             return self._cursor()
         return super().cursor()
@@ -332,8 +317,7 @@ class _Pooled(BaseDatabaseWrapper):
         self.close_if_health_check_failed()
         connects = self.connection is None
         if (
-            self.__class__.ensure_connection is not _Pooled.ensure_connection  # it may do something in any case
-            or self._behind.ensure_connection is not known.ensure_connection
+            self.__class__.ensure_connection is not known.ensure_connection  # it may do something for a connection that is there
             or "ensure_connection" in self.__dict__
             or (connects and self.in_atomic_block)  # it may refuse
         ):
