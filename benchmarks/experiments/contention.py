@@ -18,7 +18,7 @@ ARMS = (OURS, DJANGO_POOL, CONNECTION_POOL, QUEUE_POOL)
 
 
 def run(lab: Lab) -> None:
-    rounds, seconds = (1, 0.2) if lab.is_smoke else (7, 1.0)
+    rounds, seconds = (1, 0.2) if lab.is_smoke else (13, 1.0)
     crowds = (16,) if lab.is_smoke else (8, 32, 128)
     for server in [server for server in ("postgresql", "mysql") if server in lab.addresses]:
         with lab.workers(ARMS, server, SIZE) as workers:
