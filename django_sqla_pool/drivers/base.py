@@ -87,9 +87,9 @@ class Driver(abc.ABC):
     def is_closed(self) -> bool:
         """Tell whether the driver itself has closed the connection, or knows that it is lost."""
 
+    @abc.abstractmethod
     def is_quiet(self) -> bool:
         """Tell whether the socket is as it should be. Only looks, so others may use the connection meanwhile."""
-        return not self.poll() and not self.is_closed()
 
     def probe(self) -> Liveness:
         """Look at the socket, without a round trip (about 1 µs)."""
