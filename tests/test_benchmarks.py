@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest import mock
 from xml.etree import ElementTree
 
 import pytest
@@ -275,6 +276,17 @@ def test_a_site_that_answers_wrongly_is_asked_anew_and_not_for_ever(serve):
     seen = send(port)
     assert seen["requests"] == 0
     assert seen["errors"] == serve.seen["/one"] <= 10 * 2 + 2
+    assert port not in load._clients
+
+
+def test_a_site_that_is_gone_is_an_error_and_nothing_of_it_is_kept(serve, monkeypatch):
+    port = serve([b"one"])
+    send(port)
+    for client in load._clients[port]:
+        client.socket.shutdown(socket.SHUT_RDWR)
+    monkeypatch.setattr(load.Client, "connect", mock.Mock(side_effect=ConnectionRefusedError))
+    with pytest.raises(ConnectionRefusedError):
+        send(port)
     assert port not in load._clients
 
 

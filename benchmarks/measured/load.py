@@ -123,7 +123,9 @@ def send(port: int, path: str, connections: int, workers: int, seconds: float, p
     latencies: list[float] = []
     errors = 0
     missing = dict.fromkeys(_clients[port], WARM_UP)  # answers until it is warm
-    with selectors.DefaultSelector() as selector:
+    with contextlib.ExitStack() as unless_well, selectors.DefaultSelector() as selector:
+        # What is still owed would be taken for the next answer, and a new connection may be with any worker.
+        unless_well.callback(forget, port)
         begun = cpu = 0.0
         end = math.inf
         for client in _clients[port]:
@@ -162,8 +164,8 @@ def send(port: int, path: str, connections: int, workers: int, seconds: float, p
                 break
         took = time.monotonic() - begun
         cpu = cpu_seconds(pid) - cpu
-    if errors:
-        forget(port)  # what is still owed would be taken for the next answer, and a new connection may be with any worker
+        if not errors:
+            unless_well.pop_all()
     if end == math.inf:
         latencies.clear()  # it was given up before there was anything to count
     return {
