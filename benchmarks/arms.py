@@ -8,6 +8,7 @@ from typing import Any
 
 OURS = "django_sqla_pool"
 KEPT = "CONN_MAX_AGE=None"
+CHECKED = "CONN_MAX_AGE=None, health checks"
 CLOSED = "CONN_MAX_AGE=0"
 DJANGO_POOL = "Django's own pool"
 CHECKED_POOL = "Django's own pool, health checks"
@@ -61,6 +62,7 @@ ARMS = {
             _sqlalchemy,
         ),
         Arm(KEPT, DJANGO, lambda size, more: {"CONN_MAX_AGE": None}),
+        Arm(CHECKED, DJANGO, lambda size, more: {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}),
         Arm(CLOSED, DJANGO, lambda size, more: {"CONN_MAX_AGE": 0}),
         Arm(DJANGO_POOL, POSTGRESQL, _psycopg_pool, ("psycopg-pool",)),
         Arm(

@@ -14,7 +14,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..arms import ARMS, CHECKED_POOL, CLOSED, CONNECTION_POOL, DJANGO_POOL, FLOOR, GEVENT_POOL, KEPT, OURS, PGBOUNCER, REAL_POOL
+from ..arms import (
+    ARMS,
+    CHECKED,
+    CHECKED_POOL,
+    CLOSED,
+    CONNECTION_POOL,
+    DJANGO_POOL,
+    FLOOR,
+    GEVENT_POOL,
+    KEPT,
+    OURS,
+    PGBOUNCER,
+    REAL_POOL,
+)
 from ..environments import ROOT
 from ..figures import Results, Target
 from ..lab import TLS, Lab
@@ -29,7 +42,7 @@ START_SECONDS = 30.0
 VIEWS = {"one": "one SELECT", "three": "three SELECTs"}
 THREADS = 16
 
-PEERS = (CHECKED_POOL, DJANGO_POOL, CONNECTION_POOL, REAL_POOL, PGBOUNCER, CLOSED)
+PEERS = (CHECKED, CHECKED_POOL, DJANGO_POOL, CONNECTION_POOL, REAL_POOL, PGBOUNCER, CLOSED)
 THREADED = (OURS, KEPT, FLOOR, *PEERS)
 DEAR = (OURS, KEPT, DJANGO_POOL, CONNECTION_POOL, CLOSED)  # where connecting is
 SMOKE = (OURS, KEPT)
@@ -121,9 +134,7 @@ def _measure(lab: Lab, generator: Worker, site: Site, server: str) -> None:
         _measure_set(lab, generator, site, server, arms, views, math.ceil(rounds / sets))
 
 
-def _measure_set(
-    lab: Lab, generator: Worker, site: Site, server: str, arms: list[str], views: list[str], rounds: int
-) -> None:
+def _measure_set(lab: Lab, generator: Worker, site: Site, server: str, arms: list[str], views: list[str], rounds: int) -> None:
     """Start every arm, and measure all of them in turn."""
     group = f"{site.name}, {TITLES[server]}"
     with contextlib.ExitStack() as stack:
