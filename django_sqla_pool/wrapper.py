@@ -69,11 +69,13 @@ def pooled(base: Wrapper) -> Wrapper:
 # The methods of Django's connect() in which an engine opens and sets up a connection. The last one tells whether any is hidden.
 _HIDDEN = ("get_connection_params", "get_new_connection", "set_autocommit", "init_connection_state")
 
+_ensure_connection = BaseDatabaseWrapper.ensure_connection  # whatever is put there later
+
 
 class _Unknown:
     """Has none of Django's methods: see ``known.py``."""
 
-    connect = close = cursor = _cursor = _prepare_cursor = validate_thread_sharing = None
+    connect = ensure_connection = close = cursor = _cursor = _prepare_cursor = validate_thread_sharing = None
 
 
 class _Pooled(BaseDatabaseWrapper):
@@ -95,6 +97,7 @@ class _Pooled(BaseDatabaseWrapper):
     _is_plain = False  # true: what is done here in Django's stead is what Django would do, for all that the class says
     _are_cursors_wrapped = False  # by create_cursor()
     _uses_tz = False  # noted when the name of the time zone is
+    _ensures_behind = False  # somebody's own ensure_connection() is running
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Set here, though the class has them: so they are at the same place in the dict of each wrapper, where the interpreter
@@ -198,6 +201,24 @@ class _Pooled(BaseDatabaseWrapper):
         finally:
             if "init_connection_state" in attributes:  # it has failed, or was interrupted
                 self._unhide()
+
+    def ensure_connection(self) -> None:
+        """As Django does, but that an event loop is looked for without the exception that says that there is none."""
+        if self._behind.ensure_connection is not known.ensure_connection and not self._ensures_behind:
+            # Somebody's own. If it calls what it has found in its place, it comes here again, and Django's is meant.
+            self._ensures_behind = True
+            try:
+                super().ensure_connection()
+            finally:
+                self._ensures_behind = False
+        elif _get_running_loop() is not None or (self.connection is None and self.in_atomic_block):
+            _ensure_connection(self)  # which may refuse
+        elif self.connection is None:
+            try:
+                self.connect()
+            except BaseException:
+                with self.wrap_database_errors:
+                    raise
 
     def close(self) -> None:
         """As Django does; where its close() has nothing to refuse, its last step is taken alone."""
@@ -305,7 +326,7 @@ class _Pooled(BaseDatabaseWrapper):
     # --------------------------------------------------------------------------------------------- what the lease learns
 
     def cursor(self) -> Any:
-        """As Django does, but that an event loop is looked for without the exception that says that there is none."""
+        """As Django does, but for the exception, as in ``ensure_connection()``."""
         if self._behind.cursor is known.cursor and _get_running_loop() is None:
             return self._cursor()
         return super().cursor()
@@ -317,7 +338,8 @@ class _Pooled(BaseDatabaseWrapper):
         self.close_if_health_check_failed()
         connects = self.connection is None
         if (
-            self.__class__.ensure_connection is not known.ensure_connection  # it may do something for a connection that is there
+            self.__class__.ensure_connection is not _Pooled.ensure_connection  # it may do something in any case
+            or self._behind.ensure_connection is not known.ensure_connection
             or "ensure_connection" in self.__dict__
             or (connects and self.in_atomic_block)  # it may refuse
         ):

@@ -275,14 +275,27 @@ def test_an_ensure_connection_that_somebody_has_put_around_another_is_called(pla
     wrapper.close()
 
 
-def test_what_is_put_in_the_place_of_djangos_ensure_connection_may_call_what_was_bound_before(wrapper):
-    wrapper.ensure_connection()
-    wrapper.close()
-    bound = wrapper.ensure_connection
+@pytest.mark.parametrize("use", ["ensure_connection", "cursor"])
+@pytest.mark.parametrize("is_atomic", [True, False])
+def test_what_is_put_in_the_place_of_djangos_ensure_connection_may_call_what_was_bound_before(is_atomic, use, connected):
+    bound = connected.ensure_connection
+    connected.close()
+    connected.in_atomic_block = is_atomic
     with mock.patch.object(BaseDatabaseWrapper, "ensure_connection", side_effect=lambda: bound()) as ensure_connection:
-        assert session_id(wrapper)
-        assert ensure_connection.called
-    wrapper.close()
+        for number in (1, 2):  # when there is none, and when there is one
+            getattr(connected, use)()
+            assert ensure_connection.call_count == number
+            assert connected.connection is not None
+    connected.in_atomic_block = False
+    connected.close()
+
+
+def test_an_ensure_connection_that_fails_is_called_again(wrapper):
+    with mock.patch.object(BaseDatabaseWrapper, "ensure_connection", side_effect=OperationalError) as ensure_connection:
+        for number in (1, 2):
+            with pytest.raises(OperationalError):
+                wrapper.ensure_connection()
+            assert ensure_connection.call_count == number
 
 
 def test_a_block_that_has_lost_its_connection_gets_no_other(connected):
