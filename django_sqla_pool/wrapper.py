@@ -97,7 +97,7 @@ class _Pooled(BaseDatabaseWrapper):
     _is_plain = False  # true: what is done here in Django's stead is what Django would do, for all that the class says
     _are_cursors_wrapped = False  # by create_cursor()
     _uses_tz = False  # noted when the name of the time zone is
-    _ensures_behind = False  # somebody's own ensure_connection() is running
+    _ensures_behind = 0  # the thread in which somebody's own ensure_connection() is running
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Set here, though the class has them: so they are at the same place in the dict of each wrapper, where the interpreter
@@ -204,13 +204,13 @@ class _Pooled(BaseDatabaseWrapper):
 
     def ensure_connection(self) -> None:
         """As Django does, but that an event loop is looked for without the exception that says that there is none."""
-        if self._behind.ensure_connection is not known.ensure_connection and not self._ensures_behind:
+        if self._behind.ensure_connection is not known.ensure_connection and self._ensures_behind != get_ident():
             # Somebody's own. If it calls what it has found in its place, it comes here again, and Django's is meant.
-            self._ensures_behind = True
+            self._ensures_behind = get_ident()
             try:
                 super().ensure_connection()
             finally:
-                self._ensures_behind = False
+                self._ensures_behind = 0
         elif _get_running_loop() is not None or (self.connection is None and self.in_atomic_block):
             _ensure_connection(self)  # which may refuse
         elif self.connection is None:

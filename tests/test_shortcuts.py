@@ -290,6 +290,23 @@ def test_what_is_put_in_the_place_of_djangos_ensure_connection_may_call_what_was
     connected.close()
 
 
+def test_an_ensure_connection_that_runs_in_one_thread_is_called_in_another(connected):
+    connected.inc_thread_sharing()
+    raised = []
+
+    def refuse():
+        if not raised:
+            raised.append(None)
+            raised.extend(raised_in_another_thread(connected.ensure_connection))
+        raise OperationalError
+
+    with mock.patch.object(BaseDatabaseWrapper, "ensure_connection", side_effect=refuse):
+        with pytest.raises(OperationalError):
+            connected.ensure_connection()
+    assert raised == [None, OperationalError]
+    connected.dec_thread_sharing()
+
+
 def test_an_ensure_connection_that_fails_is_called_again(wrapper):
     with mock.patch.object(BaseDatabaseWrapper, "ensure_connection", side_effect=OperationalError) as ensure_connection:
         for number in (1, 2):
