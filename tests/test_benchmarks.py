@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import socket
@@ -17,11 +18,13 @@ import pytest
 
 from benchmarks import tables
 from benchmarks.arms import ARMS, CONNECTION_POOL, DJANGO_POOL, KEPT, OURS
-from benchmarks.experiments import EXPERIMENTS, checkout
+from benchmarks.experiments import EXPERIMENTS, checkout, contention
 from benchmarks.figures import Results, Spread, Target, number, percentile
+from benchmarks.lab import Lab
 from benchmarks.measured import load
 from benchmarks.plots import draw
 from benchmarks.svg import Axis
+from benchmarks.worker import MeasurementFailed
 from tests.support.aliases import ROOT
 
 
@@ -57,6 +60,20 @@ def test_what_is_left_out_is_said(results):
     assert measured >= {OURS, KEPT}
     for peer in {DJANGO_POOL, CONNECTION_POOL} - measured:
         assert any(note.startswith(f"{peer} was left out") for note in results.notes) or not ARMS[peer].needs
+
+
+def test_a_race_that_failed_keeps_its_place_among_the_rounds(tmp_path):
+    """A ratio is that of two samples of the same round."""
+    seen = {"per_second": 100.0, "least": 1, "most": 1, "p50": 1.0, "p99": 1.0}
+    ours, other = mock.Mock(), mock.Mock()
+    ours.call.side_effect = [seen, MeasurementFailed("once"), {**seen, "per_second": 200.0}]
+    other.call.side_effect = [seen, {**seen, "per_second": 50.0}, seen]
+    lab = Lab(True, [], {"postgresql": {}}, None, tmp_path, Results(), mock.Mock())
+    with mock.patch.object(lab, "workers", lambda *_: contextlib.nullcontext({OURS: ours, DJANGO_POOL: other})):
+        contention.run(lab)
+    group = lab.results.groups(contention.NAME)[1]
+    assert [len(lab.results.get(contention.NAME, group, contention.RATE, arm).values) for arm in (OURS, DJANGO_POOL)] == [2, 2]
+    assert lab.results.ratio(contention.NAME, group, contention.RATE, OURS, DJANGO_POOL).median == 2.0
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

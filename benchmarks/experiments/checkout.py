@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 
 from ..arms import ARMS, CHECKED_POOL, CLOSED, CONNECTION_POOL, DJANGO_POOL, FLOOR, KEPT, OURS, PGBOUNCER, QUEUE_POOL
@@ -37,9 +38,10 @@ def run(lab: Lab) -> None:
             count = max(5, pairs // 75) if name in CONNECTING else pairs
             arguments = {"pairs": count, "is_queue_pool": name == QUEUE_POOL}
             seen = lab.tried(f"{name} on {driver}", worker.call, "checkout", "cost", **arguments)
-            if seen is not None:
-                lab.results.add(NAME, driver, CPU, UNIT, name, seen["cpu"])
-                lab.results.add(NAME, driver, ELAPSED, UNIT, name, seen["elapsed"])
+            seen = seen or {"cpu": math.nan, "elapsed": math.nan}
+            lab.results.add(NAME, driver, CPU, UNIT, name, seen["cpu"])
+            lab.results.add(NAME, driver, ELAPSED, UNIT, name, seen["elapsed"])
+    lab.results.drop_empty()
 
 
 def comparisons(results: Results) -> Iterator[Comparison]:
