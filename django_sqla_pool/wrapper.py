@@ -206,8 +206,8 @@ class _Pooled(BaseDatabaseWrapper):
         """As Django does, but that an event loop is looked for without the exception that says that there is none."""
         if self._behind.ensure_connection is not known.ensure_connection and self._ensures_behind != get_ident():
             # Somebody's own. If it calls what it has found in its place, it comes here again, and Django's is meant.
-            self._ensures_behind = get_ident()
             try:
+                self._ensures_behind = get_ident()
                 super().ensure_connection()
             finally:
                 self._ensures_behind = 0
