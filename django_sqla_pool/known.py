@@ -1,4 +1,4 @@
-"""The methods of Django's wrapper that are known here: what a pooled one does in their stead is what they do.
+"""The methods of Django's wrappers, of databases and of cursors, that are known here: what ours do instead is what they do.
 
 It owns the names that each of them uses, in order, the same in all releases that are supported. One that uses others, in another
 Django or since somebody has put his own there, does something that is not done here, and is left to do it itself.
@@ -9,16 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 __all__ = [
     "CONNECT",
+    "CREATE_MYSQL_CURSOR",
     "close",
     "connect",
     "cursor",
     "ensure_connection",
+    "execute",
+    "execute_with_wrappers",
     "is_known",
     "make_cursor",
     "prepare_cursor",
+    "send",
     "take_cursor",
     "validate_thread_sharing",
 ]
@@ -29,6 +34,7 @@ CONNECT = (
     *("get_connection_params", "get_new_connection", "connection", "set_autocommit", "init_connection_state"),
     *("connection_created", "send", "__class__", "run_on_commit"),
 )
+CREATE_MYSQL_CURSOR = ("connection", "cursor", "CursorWrapper")  # of an engine that can be imported where its driver is installed
 _ENSURE_CONNECTION = (
     *("connection", "in_atomic_block", "closed_in_transaction", "ProgrammingError", "wrap_database_errors", "connect"),
 )
@@ -37,6 +43,12 @@ _TAKE_CURSOR = ("close_if_health_check_failed", "ensure_connection", "wrap_datab
 _PREPARE_CURSOR = ("validate_thread_sharing", "queries_logged", "make_debug_cursor", "make_cursor")
 _MAKE_CURSOR = ("utils", "CursorWrapper")
 _VALIDATE_THREAD_SHARING = ("allow_thread_sharing", "_thread_ident", "_thread", "get_ident", "DatabaseError", "alias")
+_EXECUTE = ("_execute_with_wrappers", "_execute")
+_EXECUTE_WITH_WRAPPERS = ("db", "reversed", "execute_wrappers", "functools", "partial")
+_SEND = (
+    *("apps", "ready", "stored_app_configs", "warnings", "warn", "APPS_NOT_READY_WARNING_MSG", "RuntimeWarning", "db"),
+    *("validate_no_broken_transaction", "wrap_database_errors", "cursor", "execute"),
+)
 _CLOSE = (
     *("validate_thread_sharing", "run_on_commit", "closed_in_transaction", "connection", "_close", "in_atomic_block"),
     "needs_rollback",
@@ -50,8 +62,8 @@ def is_known(method: Any, names: tuple[str, ...], *, is_async_unsafe: bool = Fal
     return code is not None and code.co_names == names
 
 
-def _django(name: str, names: tuple[str, ...], *, is_async_unsafe: bool = False) -> Any:
-    method = getattr(BaseDatabaseWrapper, name)
+def _django(name: str, names: tuple[str, ...], *, is_async_unsafe: bool = False, of: type = BaseDatabaseWrapper) -> Any:
+    method = getattr(of, name)
     return method if is_known(method, names, is_async_unsafe=is_async_unsafe) else object()
 
 
@@ -65,3 +77,6 @@ prepare_cursor = _django("_prepare_cursor", _PREPARE_CURSOR)
 make_cursor = _django("make_cursor", _MAKE_CURSOR)
 validate_thread_sharing = _django("validate_thread_sharing", _VALIDATE_THREAD_SHARING)
 close = _django("close", _CLOSE, is_async_unsafe=True)
+execute = _django("execute", _EXECUTE, of=CursorWrapper)
+execute_with_wrappers = _django("_execute_with_wrappers", _EXECUTE_WITH_WRAPPERS, of=CursorWrapper)
+send = _django("_execute", _SEND, of=CursorWrapper)

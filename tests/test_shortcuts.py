@@ -8,10 +8,12 @@ from functools import wraps
 from unittest import mock
 
 import pytest
+from django.apps import apps
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import DatabaseError, Error, OperationalError, ProgrammingError
+from django.db import DatabaseError, Error, IntegrityError, OperationalError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
+from django.db.transaction import TransactionManagementError
 from django.db.utils import load_backend
 
 from django_sqla_pool import known, pooled
@@ -136,10 +138,25 @@ def test_an_engines_own_close_is_called(make_engine):
 # ------------------------------------------------------------------------------------------------ what of Django is known
 
 
-@pytest.mark.parametrize("name", sorted({*known.__all__} - {"CONNECT", "is_known"}))
+@pytest.mark.parametrize("name", sorted({*known.__all__} - {"CONNECT", "CREATE_MYSQL_CURSOR", "is_known"}))
 def test_this_djangos_methods_are_known(name):
-    django = {"take_cursor": "_cursor", "prepare_cursor": "_prepare_cursor"}.get(name, name)
-    assert getattr(known, name) is getattr(BaseDatabaseWrapper, django)
+    of_cursors = {"execute": "execute", "execute_with_wrappers": "_execute_with_wrappers", "send": "_execute"}
+    of_databases = {"take_cursor": "_cursor", "prepare_cursor": "_prepare_cursor"}
+    if name in of_cursors:
+        assert getattr(known, name) is getattr(CursorWrapper, of_cursors[name])
+    else:
+        assert getattr(known, name) is getattr(BaseDatabaseWrapper, of_databases.get(name, name))
+
+
+@pytest.mark.parametrize("alias", ["mysql"])
+def test_this_djangos_way_to_make_a_cursor_on_mysql_is_known(wrapper):
+    engine = load_backend("django.db.backends.mysql").DatabaseWrapper
+    assert type(wrapper)._known_create_cursor is engine.create_cursor
+    session_id(wrapper)
+    assert wrapper.connection.cursors_made == 0  # of those that are counted
+    wrapper.connection.cursor().close()
+    assert wrapper.connection.cursors_made == 1
+    wrapper.close()
 
 
 def test_a_method_that_does_something_else_is_not_known():
@@ -177,9 +194,19 @@ def test_what_django_refuses_under_an_event_loop_is_refused(name, is_connected, 
     wrapper.close()
 
 
+def test_the_making_of_a_cursor_is_refused_under_an_event_loop(connected):
+    async def view():
+        with pytest.raises(SynchronousOnlyOperation):
+            connected.create_cursor()
+
+    asyncio.run(view())
+    connected.close()
+
+
 def test_a_cursor_of_a_connection_that_is_there_is_refused_by_whatever_engine(make_engine):
     def create_cursor(self, name=None):
-        return type(self).__mro__[1].create_cursor.__wrapped__(self, name)  # which asks for no event loop
+        engine = load_backend(f"django.db.backends.{self.vendor}").DatabaseWrapper
+        return engine.create_cursor.__wrapped__(self, name)  # which asks for no event loop
 
     wrapper = make_engine(create_cursor=create_cursor)
     wrapper.ensure_connection()
@@ -433,10 +460,206 @@ def test_the_fetch_methods_are_the_drivers_with_djangos_errors(fetch, arguments,
     connected.close()
 
 
+def test_a_cursor_that_is_closed_is_closed_at_the_driver(connected):
+    with connected.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    if connected.vendor == "mysql":
+        assert cursor.cursor.cursor.connection is None
+    else:
+        assert cursor.cursor.closed
+    connected.close()
+
+
 def test_a_fetch_method_that_somebody_gives_djangos_cursors_is_called(connected, monkeypatch):
     monkeypatch.setattr(CursorWrapper, "fetchone", lambda _: "theirs", raising=False)
     with connected.cursor() as cursor:
         assert cursor.fetchone() == "theirs"
+    connected.close()
+
+
+def test_a_cursor_that_finds_what_it_has_not_in_its_own_way_is_left_to_it(make_engine):
+    found = []
+
+    class Finding(CursorWrapper):
+        def __getattr__(self, name):
+            found.append(name)
+            return getattr(self.cursor, name)
+
+    template = make_engine()
+    base = load_backend(f"django.db.backends.{template.vendor}").DatabaseWrapper
+    engine = pooled(type("Engine", (base,), {"make_cursor": lambda self, cursor: Finding(cursor, self)}))
+    wrapper = engine(template.settings_dict, template.alias)
+    session_id(wrapper)
+    found.clear()
+    with wrapper.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
+    assert found == ["fetchone", "close"]
+    wrapper.close()
+    wrapper.find_pool().dispose()
+
+
+# --------------------------------------------------------------------------------------------------------- a statement
+
+
+@pytest.mark.parametrize("name", ["execute", "_execute_with_wrappers", "_execute"])
+def test_what_somebody_has_put_in_the_place_of_a_cursors_method_is_called_for_each_statement(name, put, connected):
+    calls = put(CursorWrapper, name)
+    for number in (1, 2):
+        with connected.cursor() as cursor:
+            cursor.execute("SELECT %s", [number])
+            assert cursor.fetchall()[0] == (number,)
+        assert len(calls) == number
+    connected.close()
+
+
+def test_an_execute_wrapper_is_called_for_each_statement(connected):
+    seen = []
+
+    def watch(execute, sql, params, many, context):
+        seen.append((sql, params, many, context["connection"], context["cursor"]))
+        return execute(sql, params, many, context)
+
+    with connected.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        with connected.execute_wrapper(watch):
+            cursor.execute("SELECT %s", [2])
+        cursor.execute("SELECT 3")
+    assert seen == [("SELECT %s", [2], False, connected, cursor)]
+    connected.close()
+
+
+def test_a_statement_without_parameters_is_sent_as_it_is(connected):
+    with connected.cursor() as cursor:
+        cursor.execute("SELECT '%'")
+        assert cursor.fetchone() == ("%",)
+        cursor.execute("SELECT '%%', %s", ["a"])
+        assert cursor.fetchone() == ("%", "a")
+    connected.close()
+
+
+def test_a_statement_in_a_broken_transaction_is_refused(connected):
+    connected.needs_rollback = True
+    with connected.cursor() as cursor, pytest.raises(TransactionManagementError):
+        cursor.execute("SELECT 1")
+    connected.needs_rollback = False
+    connected.close()
+
+
+def test_an_engines_own_check_of_the_transaction_is_made_for_each_statement(make_engine):
+    calls = []
+    wrapper = make_engine(validate_no_broken_transaction=lambda self: calls.append(1))
+    session_id(wrapper)
+    calls.clear()
+    with wrapper.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        cursor.execute("SELECT 1")
+    assert calls == [1, 1]
+    wrapper.close()
+
+
+def test_a_statement_before_the_applications_are_ready_is_warned_of(connected, monkeypatch):
+    monkeypatch.setattr(apps, "ready", False)
+    monkeypatch.setattr(apps, "stored_app_configs", [])
+    with connected.cursor() as cursor, pytest.warns(RuntimeWarning, match="app initialization"):
+        cursor.execute("SELECT 1")
+    connected.close()
+
+
+@pytest.mark.parametrize("params", [None, ("1",)])
+def test_an_error_of_a_statement_is_djangos(params, connected):
+    with connected.cursor() as cursor, pytest.raises(ProgrammingError) as raised:
+        cursor.execute("SELECT * FROM nowhere" + (" WHERE a = %s" if params else ""), params)
+    assert isinstance(raised.value.__cause__, connected.Database.ProgrammingError)
+    assert raised.value.args == raised.value.__cause__.args
+    assert connected.errors_occurred
+    assert connected._lease.had_errors
+    connected.close()
+
+
+@pytest.mark.parametrize("alias", ["mysql"])
+def test_an_error_that_djangos_engine_takes_for_another_is_that(connected):
+    with connected.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE tight (n INT UNSIGNED NOT NULL, CHECK (n < 5))")
+        with pytest.raises(IntegrityError):
+            cursor.execute("INSERT INTO tight VALUES (7)")
+    connected._lease.end("disposed")
+    connected.close()
+
+
+# ------------------------------------------------------------------------------------------ the making of a cursor on MySQL
+
+
+def rollbacks(wrapper):
+    with wrapper.cursor() as cursor:
+        cursor.execute("SHOW SESSION STATUS LIKE 'Com_rollback'")
+        return int(cursor.fetchone()[1])
+
+
+@pytest.fixture(params=["the wrapper", "the engine's class", "the driver's class"])
+def maker(request, connected):
+    """Who has a method by which a cursor is made, and its name."""
+    engine = load_backend("django.db.backends.mysql").DatabaseWrapper
+    return {
+        "the wrapper": (connected, "create_cursor"),
+        "the engine's class": (engine, "create_cursor"),
+        "the driver's class": (connected.Database.connections.Connection, "cursor"),
+    }[request.param]
+
+
+@pytest.mark.parametrize("alias", ["mysql"])
+def test_what_somebody_has_put_in_the_place_of_what_makes_a_cursor_is_called_and_costs_no_rollback(maker, put, connected):
+    before = rollbacks(connected)
+    calls = put(*maker)
+    for number in (1, 2):
+        session_id(connected)
+        assert len(calls) == number
+        connected.close()
+    assert rollbacks(connected) == before
+    connected.close()
+
+
+@pytest.mark.parametrize("alias", ["mysql"])
+def test_an_engines_own_way_to_make_a_cursor_is_taken_and_costs_no_rollback(make_engine):
+    calls = []
+
+    def creating(base):
+        def create_cursor(self, name=None):
+            calls.append(name)
+            return base.create_cursor(self, name)
+
+        return type("Engine", (base,), {"create_cursor": create_cursor})
+
+    template = make_engine()
+    for engine in (pooled(creating(load_backend("django.db.backends.mysql").DatabaseWrapper)), creating(type(template))):
+        wrapper = engine(template.settings_dict, template.alias)
+        before = rollbacks(wrapper)
+        calls.clear()
+        for number in (1, 2):
+            session_id(wrapper)
+            assert len(calls) == number
+            wrapper.close()
+        assert rollbacks(wrapper) == before
+        wrapper.close()
+        wrapper.find_pool().dispose()
+
+
+@pytest.mark.parametrize("alias", ["mysql"])
+def test_a_connection_that_somebody_has_put_his_own_around_makes_the_cursors(connected):
+    class Around:
+        def __init__(self, connection):
+            self._connection, self.calls = connection, 0
+
+        def __getattr__(self, name):
+            return getattr(self._connection, name)
+
+        def cursor(self):
+            self.calls += 1
+            return self._connection.cursor()
+
+    around = connected.connection = Around(connected.connection)
+    session_id(connected)
+    assert around.calls == 1
     connected.close()
 
 

@@ -161,6 +161,7 @@ def interrupt_at(line):
 def test_an_interrupt_anywhere_in_connect_leaves_django_and_pool_of_one_mind(wrapper):
     session_id(wrapper)
     wrapper.close()
+    assert wrapper.wrap_database_errors  # made when it is first asked for
     attributes = set(vars(wrapper))
     for line in range(1, 200):
         with suppress(KeyboardInterrupt), interrupt_at(line) as passed:
