@@ -31,6 +31,13 @@ class _Passed:
     db: Any
     cursor: Any
 
+    def __init_subclass__(cls, **details: Any) -> None:
+        super().__init_subclass__(**details)
+        if cls.__getattr__ is not CursorWrapper.__getattr__:  # type: ignore[attr-defined]
+            # What a kind of somebody's own does with what it does not have is its business.
+            for name in [name for name in _PASSED if getattr(cls, name) is getattr(_Passed, name)]:
+                setattr(cls, name, _Missing())
+
     def fetchone(self) -> Any:
         try:
             return self.cursor.fetchone()
@@ -56,6 +63,16 @@ class _Passed:
         return self.cursor.close()
 
 
+_PASSED = ("fetchone", "fetchmany", "fetchall", "close")
+
+
+class _Missing:
+    """An attribute that is not there, so that ``__getattr__()`` is asked."""
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        raise AttributeError
+
+
 def _note(db: Any, sql: Any, word: str) -> None:
     """Tell a wrapper of a statement that has the word in it."""
     try:
@@ -69,10 +86,7 @@ def _note(db: Any, sql: Any, word: str) -> None:
 
 @functools.cache
 def _looking(kind: Any, word: str) -> Any:
-    # What a kind of somebody's own does with what it does not have is its business.
-    behind = (_Passed,) if kind.__getattr__ is CursorWrapper.__getattr__ else ()
-
-    class LookingCursor(kind, *behind):  # type: ignore[misc]
+    class LookingCursor(kind, _Passed):  # type: ignore[misc]
         # What Django's last two are for is its own business; with names, to pass them on costs half.
         def _execute(self, sql: Any, params: Any, many: Any = None, context: Any = None) -> Any:
             _note(self.db, sql, word)
@@ -94,7 +108,8 @@ def _plain(word: str) -> Any:
             """As Django does, in one step instead of six, where it would only pass the statement on."""
             db = self.db
             if (
-                db.execute_wrappers
+                type(self) is not PlainCursor  # it may do more
+                or db.execute_wrappers
                 or CursorWrapper.execute is not known.execute
                 or CursorWrapper._execute_with_wrappers is not known.execute_with_wrappers  # type: ignore[attr-defined]
                 or CursorWrapper._execute is not known.send  # type: ignore[attr-defined]

@@ -13,7 +13,6 @@ from django.db.backends.utils import CursorWrapper
 
 __all__ = [
     "CONNECT",
-    "CREATE_MYSQL_CURSOR",
     "close",
     "connect",
     "cursor",
@@ -34,7 +33,6 @@ CONNECT = (
     *("get_connection_params", "get_new_connection", "connection", "set_autocommit", "init_connection_state"),
     *("connection_created", "send", "__class__", "run_on_commit"),
 )
-CREATE_MYSQL_CURSOR = ("connection", "cursor", "CursorWrapper")  # of an engine that can be imported where its driver is installed
 _ENSURE_CONNECTION = (
     *("connection", "in_atomic_block", "closed_in_transaction", "ProgrammingError", "wrap_database_errors", "connect"),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from asyncio import _get_running_loop
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from threading import get_ident
 from types import ModuleType
 from typing import Any, TypeGuard, TypeVar
@@ -75,7 +75,7 @@ _ensure_connection = BaseDatabaseWrapper.ensure_connection  # whatever is put th
 class _Unknown:
     """Has none of Django's methods: see ``known.py``."""
 
-    connect = ensure_connection = close = cursor = _cursor = _prepare_cursor = create_cursor = validate_thread_sharing = None
+    connect = ensure_connection = close = cursor = _cursor = _prepare_cursor = validate_thread_sharing = None
 
 
 class _Pooled(BaseDatabaseWrapper):
@@ -366,6 +366,7 @@ class _Pooled(BaseDatabaseWrapper):
             if self._are_cursors_wrapped:
                 # By Django, and it is the driver's that must not live on. None has a name.
                 cursors.append(ref(getattr(cursor, "cursor", cursor)))
+                lease.physical.driver.cursors_seen += 1
             elif getattr(cursor, "name", None):
                 lease.add_named_cursor(cursor)
             else:
@@ -436,33 +437,6 @@ def is_pooled(wrapper: BaseDatabaseWrapper) -> TypeGuard[_Pooled]:
 
 class _PooledMySQL(_Pooled):
     _are_cursors_wrapped = True
-
-    # Django's, if it is what comes behind this one, and the module that it is from. No other engine may import that.
-    _known_create_cursor: Any = object()
-    _engine: Mapping[str, Any] = {}
-
-    def __init_subclass__(cls, **details: Any) -> None:
-        super().__init_subclass__(**details)
-        behind = cls._behind.create_cursor
-        if known.is_known(behind, known.CREATE_MYSQL_CURSOR, is_async_unsafe=True):
-            cls._known_create_cursor, cls._engine = staticmethod(behind), behind.__wrapped__.__globals__
-
-    def create_cursor(self, name: str | None = None) -> Any:
-        """As Django does, but that the connection does not count this one, and without the exception, as in ``cursor()``."""
-        lease = self._lease
-        if lease is None:
-            return super().create_cursor(name)
-        driver = lease.physical.driver
-        if (
-            driver.uncounted is None
-            or self.connection is not driver.connection  # somebody has put his own around it
-            or self._behind.create_cursor is not self._known_create_cursor
-            or _get_running_loop() is not None  # Django refuses
-        ):
-            cursor = super().create_cursor(name)
-            driver.cursors_seen += 1
-            return cursor
-        return self._engine["CursorWrapper"](driver.uncounted.cursor(self.connection))
 
     @cached_property
     def mysql_server_data(self) -> Any:

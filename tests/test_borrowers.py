@@ -289,10 +289,13 @@ def unseen(request, make_wrapper):
 
 @pytest.mark.parametrize("alias", ["mysql"])
 @pytest.mark.parametrize("rows", ["", "SELECT 1; "], ids=["at once", "after rows"])
-def test_a_transaction_of_a_statement_that_failed_unseen_by_django_is_rolled_back(unseen, rows):
+@pytest.mark.parametrize("maker", ["the driver", "the wrapper"])
+def test_a_transaction_of_a_statement_that_failed_unseen_by_django_is_rolled_back(unseen, maker, rows):
     unseen.ensure_connection()
     lent = unseen.connection
-    with lent.cursor() as cursor, pytest.raises(unseen.Database.Error, match="nonsense"):
+    # The wrapper's has not been made ready by Django, and tells nobody of its errors either.
+    cursor = lent.cursor() if maker == "the driver" else unseen.create_cursor()
+    with contextlib.closing(cursor), pytest.raises(unseen.Database.Error, match="nonsense"):
         # Its last answer is the error, which carries no status.
         cursor.execute(f"BEGIN NOT ATOMIC {rows}START TRANSACTION; INSERT INTO unseen VALUES (1); SELECT nonsense; END")
         cursor.nextset()

@@ -138,7 +138,7 @@ def test_an_engines_own_close_is_called(make_engine):
 # ------------------------------------------------------------------------------------------------ what of Django is known
 
 
-@pytest.mark.parametrize("name", sorted({*known.__all__} - {"CONNECT", "CREATE_MYSQL_CURSOR", "is_known"}))
+@pytest.mark.parametrize("name", sorted({*known.__all__} - {"CONNECT", "is_known"}))
 def test_this_djangos_methods_are_known(name):
     of_cursors = {"execute": "execute", "execute_with_wrappers": "_execute_with_wrappers", "send": "_execute"}
     of_databases = {"take_cursor": "_cursor", "prepare_cursor": "_prepare_cursor"}
@@ -146,17 +146,6 @@ def test_this_djangos_methods_are_known(name):
         assert getattr(known, name) is getattr(CursorWrapper, of_cursors[name])
     else:
         assert getattr(known, name) is getattr(BaseDatabaseWrapper, of_databases.get(name, name))
-
-
-@pytest.mark.parametrize("alias", ["mysql"])
-def test_this_djangos_way_to_make_a_cursor_on_mysql_is_known(wrapper):
-    engine = load_backend("django.db.backends.mysql").DatabaseWrapper
-    assert type(wrapper)._known_create_cursor is engine.create_cursor
-    session_id(wrapper)
-    assert wrapper.connection.cursors_made == 0  # of those that are counted
-    wrapper.connection.cursor().close()
-    assert wrapper.connection.cursors_made == 1
-    wrapper.close()
 
 
 def test_a_method_that_does_something_else_is_not_known():
@@ -499,7 +488,42 @@ def test_a_cursor_that_finds_what_it_has_not_in_its_own_way_is_left_to_it(make_e
     wrapper.find_pool().dispose()
 
 
+def test_a_class_that_somebody_makes_of_a_cursors_is_asked_for_what_it_does_not_have(connected):
+    # As a tool that is to find out what would query the database does.
+    class Refusing:
+        def __getattr__(self, name):
+            raise LookupError(name)
+
+    cursor = connected.cursor()
+    cursor.execute("SELECT 1")
+    refusing = type("Refusing", (Refusing, type(cursor)), {})(cursor.cursor, connected)
+    for name in ("fetchone", "fetchmany", "fetchall", "close", "rowcount"):
+        with pytest.raises(LookupError, match=name):
+            getattr(refusing, name)
+    with pytest.raises(LookupError, match="close"), refusing:
+        pass
+    cursor.close()
+    connected.close()
+
+
 # --------------------------------------------------------------------------------------------------------- a statement
+
+
+@pytest.mark.parametrize("name", ["execute", "_execute_with_wrappers", "_execute"])
+def test_a_class_that_somebody_makes_of_a_cursors_has_its_methods_called(name, connected):
+    calls = []
+    cursor = connected.cursor()
+    kind = type(cursor)
+
+    def method(self, *args, **kwargs):
+        calls.append(args)
+        return getattr(kind, name)(self, *args, **kwargs)
+
+    with type("Watching", (kind,), {name: method})(cursor.cursor, connected) as watching:
+        watching.execute("SELECT 1")
+        assert watching.fetchone() == (1,)
+    assert len(calls) == 1
+    connected.close()
 
 
 @pytest.mark.parametrize("name", ["execute", "_execute_with_wrappers", "_execute"])
@@ -644,22 +668,48 @@ def test_an_engines_own_way_to_make_a_cursor_is_taken_and_costs_no_rollback(make
         wrapper.find_pool().dispose()
 
 
+class Around:
+    """A proxy that passes for what it is around, as tools that watch an application put one around a connection."""
+
+    def __init__(self, connection):
+        object.__setattr__(self, "_connection", connection)
+        object.__setattr__(self, "calls", [])
+
+    __class__ = property(lambda self: self._connection.__class__, lambda self, kind: setattr(self._connection, "__class__", kind))
+
+    def __getattr__(self, name):
+        return getattr(self._connection, name)
+
+    def __setattr__(self, name, value):
+        setattr(self._connection, name, value)
+
+    def cursor(self, *args, **kwargs):
+        self.calls.append(args)
+        return self._connection.cursor(*args, **kwargs)
+
+
 @pytest.mark.parametrize("alias", ["mysql"])
-def test_a_connection_that_somebody_has_put_his_own_around_makes_the_cursors(connected):
-    class Around:
-        def __init__(self, connection):
-            self._connection, self.calls = connection, 0
+def test_a_connection_that_an_engine_has_put_his_own_around_makes_the_cursors(make_engine):
+    def get_new_connection(self, parameters):
+        return Around(load_backend("django.db.backends.mysql").DatabaseWrapper.get_new_connection(self, parameters))
 
-        def __getattr__(self, name):
-            return getattr(self._connection, name)
+    wrapper = make_engine(get_new_connection=get_new_connection)
+    before = rollbacks(wrapper)
+    wrapper.connection.calls.clear()
+    session_id(wrapper)
+    assert len(wrapper.connection.calls) == 1
+    wrapper.close()
+    assert rollbacks(wrapper) == before
+    wrapper.close()
 
-        def cursor(self):
-            self.calls += 1
-            return self._connection.cursor()
 
-    around = connected.connection = Around(connected.connection)
+@pytest.mark.parametrize("alias", ["mysql"])
+def test_a_cursor_method_that_somebody_has_put_on_a_connection_is_called(connected):
+    cursor, calls = connected.connection.cursor, []
+    connected.connection.cursor = lambda *args: calls.append(args) or cursor(*args)
     session_id(connected)
-    assert around.calls == 1
+    assert len(calls) == 1
+    connected._lease.end("disposed")
     connected.close()
 
 

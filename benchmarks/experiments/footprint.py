@@ -24,7 +24,7 @@ TITLES = {"postgresql": "PostgreSQL", "mysql": "MariaDB"}
 
 def run(lab: Lab) -> None:
     rounds, count = (1, 5) if lab.is_smoke else (3, 100)
-    servers = [server for server in TITLES if server in lab.addresses]
+    servers = [server for server in TITLES if server in lab.addresses][: 1 if lab.is_smoke else None]
     count = min([count, *(lab.free_slots(server) // 2 for server in servers)])
     for server in servers:
         group = f"{TITLES[server]}, {lab.environment.driver(server)}"

@@ -132,10 +132,7 @@ class Driver(abc.ABC):
                 raise ResetFailed("still in a transaction after a rollback")
         self.restore_autocommit()
 
-    # Of drivers that count their cursors: the class by which one is made that is not counted; and how many of those counted have
-    # been made for Django.
-    uncounted: Any = None
-    cursors_seen = 0
+    cursors_seen = 0  # how many have passed through Django; counted only by drivers whose wrappers' cursors are wrapped
     is_answer_due = False  # True: reset() has sent something, and left its answer to be read by read_answer()
 
     def read_answer(self, seconds: float) -> None:  # noqa: B027  (most drivers leave no answer)

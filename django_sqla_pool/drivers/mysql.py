@@ -41,7 +41,6 @@ def _counting(kind: Any) -> Any:
     An ERR packet carries no status, so a transaction that was begun by a statement which failed, as a procedure can, is seen by
     nobody who has not seen the error; and closing a cursor takes that from the connection. Django's cursors tell of their errors.
     Those that were made behind Django's back do not: where there are more cursors than Django has asked for, nothing is known.
-    Django's are made by ``kind`` itself, uncounted, where that may be.
     """
 
     class Counting(kind):  # type: ignore[misc]
@@ -64,10 +63,8 @@ class _MySQL(Driver):
     def __init__(self, connection: Any, autocommit: bool, parameters: Mapping[str, Any]) -> None:
         super().__init__(connection, autocommit, parameters)
         self._untouched = _AUTOCOMMIT if autocommit else 0
-        kind = connection.__class__
         try:
-            connection.__class__ = _counting(kind)  # the object stays the driver's own
-            self.uncounted = kind
+            connection.__class__ = _counting(connection.__class__)  # the object stays the driver's own
         except (AttributeError, TypeError):  # it is none, but what a tool that watches it has put around it
             connection.cursors_made = math.nan  # never as many as are seen: after each use it is rolled back
 
