@@ -65,7 +65,8 @@ class Session:
             for kind, server in json.loads(Path(servers[0][STATE]).read_text()).items():
                 print(f"{kind:10} {server['version'] if server else 'named by the environment'}")
             self._run(tools, ["lint", "types", *map(str, self.chosen)], servers)
-        self._run(tools, ["coverage"])
+        if any((WORK / "coverage").iterdir()):  # nothing is measured where there is only the interpreter of the oldest corner
+            self._run(tools, ["coverage"])
         return self.report.end()
 
     def quick(self, words: Sequence[str]) -> int:
