@@ -497,6 +497,8 @@ def test_a_class_that_somebody_makes_of_a_cursors_is_asked_for_what_it_does_not_
     cursor = connected.cursor()
     cursor.execute("SELECT 1")
     refusing = type("Refusing", (Refusing, type(cursor)), {})(cursor.cursor, connected)
+    with_one = type("WithOne", (Refusing, type(cursor)), {"fetchone": lambda self: "its own"})(cursor.cursor, connected)
+    assert with_one.fetchone() == "its own"
     for name in ("fetchone", "fetchmany", "fetchall", "close", "rowcount"):
         with pytest.raises(LookupError, match=name):
             getattr(refusing, name)
