@@ -34,12 +34,14 @@ def runs_jobs() -> bool:
     me: Any = getattr(threading, "_active", {}).get(threading.get_ident())
     if _worker is None or getattr(me, "_target", None) is not _worker:
         return False
-    if me.name.startswith(_DEFAULT_EXECUTOR):
-        return True
     reference = next(iter(getattr(me, "_args", ())), None)
     executor = reference() if reference is not None else None
-    is_asgirefs = getattr(SyncToAsync.threadlocal, "main_event_loop", None) is not None
-    return is_asgirefs and getattr(executor, "_max_workers", 1) > 1
+    workers = getattr(executor, "_max_workers", None)
+    if workers == 1:
+        return False
+    if me.name.startswith(_DEFAULT_EXECUTOR):
+        return True
+    return workers is not None and getattr(SyncToAsync.threadlocal, "main_event_loop", None) is not None
 
 
 def at_end_of_job(call: Callable[[], None]) -> None:

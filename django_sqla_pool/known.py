@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
+from django.utils.functional import cached_property
 
 __all__ = [
     "CONNECT",
@@ -24,6 +25,7 @@ __all__ = [
     "prepare_cursor",
     "send",
     "take_cursor",
+    "timezone_name",
     "validate_thread_sharing",
 ]
 
@@ -47,6 +49,7 @@ _SEND = (
     *("apps", "ready", "stored_app_configs", "warnings", "warn", "APPS_NOT_READY_WARNING_MSG", "RuntimeWarning", "db"),
     *("validate_no_broken_transaction", "wrap_database_errors", "cursor", "execute"),
 )
+_TIMEZONE_NAME = ("settings", "USE_TZ", "TIME_ZONE", "settings_dict")
 _CLOSE = (
     *("validate_thread_sharing", "run_on_commit", "closed_in_transaction", "connection", "_close", "in_atomic_block"),
     "needs_rollback",
@@ -61,8 +64,9 @@ def is_known(method: Any, names: tuple[str, ...], *, is_async_unsafe: bool = Fal
 
 
 def _django(name: str, names: tuple[str, ...], *, is_async_unsafe: bool = False, of: type = BaseDatabaseWrapper) -> Any:
-    method = getattr(of, name)
-    return method if is_known(method, names, is_async_unsafe=is_async_unsafe) else object()
+    found = getattr(of, name)
+    method = found.func if isinstance(found, cached_property) else found
+    return found if is_known(method, names, is_async_unsafe=is_async_unsafe) else object()
 
 
 #: Django's own; nobody's, where it is not known. Compare them with what the class has, not with a bound method: a proxy that
@@ -75,6 +79,7 @@ prepare_cursor = _django("_prepare_cursor", _PREPARE_CURSOR)
 make_cursor = _django("make_cursor", _MAKE_CURSOR)
 validate_thread_sharing = _django("validate_thread_sharing", _VALIDATE_THREAD_SHARING)
 close = _django("close", _CLOSE, is_async_unsafe=True)
+timezone_name = _django("timezone_name", _TIMEZONE_NAME)
 execute = _django("execute", _EXECUTE, of=CursorWrapper)
 execute_with_wrappers = _django("_execute_with_wrappers", _EXECUTE_WITH_WRAPPERS, of=CursorWrapper)
 send = _django("_execute", _SEND, of=CursorWrapper)

@@ -53,9 +53,10 @@ class Verifier:
             return "dead"
         if not self._options.pre_ping:
             return None
-        liveness = driver.probe()
-        if liveness is _QUIET and now - idle_since < self._options.ping_after and idle_since >= self._distrusted_at:
+        is_trusted = now - idle_since < self._options.ping_after and idle_since >= self._distrusted_at
+        if is_trusted and driver.is_quiet():
             return None
+        liveness = driver.probe()
         if liveness is Liveness.DEAD:
             self._distrusted_at = now
             return "dead"

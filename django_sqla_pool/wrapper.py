@@ -75,7 +75,7 @@ _ensure_connection = BaseDatabaseWrapper.ensure_connection  # whatever is put th
 class _Unknown:
     """Has none of Django's methods: see ``known.py``."""
 
-    connect = ensure_connection = close = cursor = _cursor = _prepare_cursor = validate_thread_sharing = None
+    connect = ensure_connection = close = cursor = _cursor = _prepare_cursor = validate_thread_sharing = timezone_name = None
 
 
 class _Pooled(BaseDatabaseWrapper):
@@ -134,7 +134,10 @@ class _Pooled(BaseDatabaseWrapper):
     @cached_property
     def timezone_name(self) -> str:
         """As Django says; noted beside it is whether USE_TZ is on, since Django has this made anew when either changes."""
-        self._uses_tz = django_settings.USE_TZ  # for each checkout: to ask the settings costs as much as all else in find_pool()
+        self._uses_tz = uses_tz = django_settings.USE_TZ  # for each checkout: to ask the settings costs as much as all else there
+        if uses_tz and self._behind.timezone_name is known.timezone_name:
+            name = self.settings_dict["TIME_ZONE"]
+            return "UTC" if name is None else name  # as Django's would say, who would ask the settings again
         return super().timezone_name
 
     def _make_pool(self, options: PoolOptions) -> Pool:
@@ -173,7 +176,23 @@ class _Pooled(BaseDatabaseWrapper):
                 previous.close()  # there will be another; and an interrupt may have lost this one just after it was resumed
             found = self._look_up()
             if found is not None:
-                self._connect_from(found)
+                # Another wrapper has connected by the same settings, so Django's connect() has nothing to refuse, nor to tell.
+                if (
+                    found.has_connected
+                    and self._is_plain
+                    and self._behind.connect is known.connect
+                    and _get_running_loop() is None
+                    and not self.in_atomic_block  # which it ends, whatever comes of it
+                ):
+                    try:
+                        lease = self._check_out(found)
+                    except BaseException:
+                        vars(self).update(reconnect.state_of(None, self.autocommit))  # with which Django's begins
+                        raise
+                    reconnect.reconnect(self, lease.physical.driver.reconnected_state)
+                else:
+                    self._connect_from(found)
+                    found.has_connected = True
                 return
         except BaseException:
             # Django would keep a half-prepared connection; the pool wants it back, even if it was only just resumed.
@@ -194,7 +213,7 @@ class _Pooled(BaseDatabaseWrapper):
             # Django calls it last, before connection_created is sent: its receivers find the wrapper as it is.
             attributes["init_connection_state"] = self._unhide
             attributes["get_connection_params"] = lambda: lookup
-            attributes["get_new_connection"] = self._check_out
+            attributes["get_new_connection"] = self._get_pooled_connection
             # The pool lends connections with autocommit as the settings want it.
             attributes["set_autocommit"] = self.note_autocommit
             super().connect()
@@ -258,7 +277,12 @@ class _Pooled(BaseDatabaseWrapper):
         for name in _HIDDEN:
             attributes.pop(name, None)
 
-    def _check_out(self, lookup: Lookup | None) -> Any:
+    def _get_pooled_connection(self, lookup: Lookup) -> Any:
+        lease = self._check_out(lookup)
+        self.__dict__.update(lease.physical.driver.wrapper_state)
+        return lease.connection
+
+    def _check_out(self, lookup: Lookup | None) -> Lease:
         lease = None
         while lease is None:
             assert lookup is not None
@@ -267,8 +291,7 @@ class _Pooled(BaseDatabaseWrapper):
                 lease = self._lease = lookup.pool.checkout(self, self._previous.physical if self._previous is not None else None)
             except Closed:  # retired since we looked it up
                 lookup = self._look_up()
-        self.__dict__.update(lease.physical.driver.wrapper_state)
-        return lease.connection
+        return lease
 
     def _close(self) -> None:
         lease = self._lease

@@ -561,7 +561,7 @@ def test_an_interrupt_while_a_connection_is_probed_gives_the_place_back(make_poo
     def interrupt():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(physical.driver, "probe", interrupt)
+    monkeypatch.setattr(physical.driver, "poll", interrupt)
     with pytest.raises(KeyboardInterrupt):
         pool.checkout()
     with pool.checkout():

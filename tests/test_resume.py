@@ -52,7 +52,11 @@ def test_the_next_request_goes_on_by_the_same_lease(wrapper, lease):
     assert wrapper.find_pool().snapshot().checkouts == 3
 
 
-def test_a_wrapper_is_left_as_djangos_own_connect_leaves_it(wrapper, lease, monkeypatch):
+@pytest.mark.parametrize("is_by_checkout", [False, True])
+def test_a_wrapper_is_left_as_djangos_own_connect_leaves_it(wrapper, lease, is_by_checkout, monkeypatch):
+    if is_by_checkout:
+        lease.close()  # for good
+
     def connected():
         vars(wrapper).update(
             in_atomic_block=False,
@@ -75,14 +79,14 @@ def test_a_wrapper_is_left_as_djangos_own_connect_leaves_it(wrapper, lease, monk
         wrapper.close()
         return state, wrapper._previous
 
-    resumed, by = connected()
-    assert by is lease
+    ours, by = connected()
+    assert (by is lease) is not is_by_checkout
     monkeypatch.setattr(known, "connect", object())
     djangos, by = connected()
     assert by is not lease
-    assert resumed.keys() == djangos.keys()
-    different = {name for name in djangos if resumed[name] != djangos[name]}
-    assert different == {"_lease"}
+    assert ours.keys() == djangos.keys()
+    different = {name for name in djangos if ours[name] != djangos[name]}
+    assert different - {"_previous"} == {"_lease"}
 
 
 def test_what_an_interrupt_has_lost_just_after_it_was_resumed_is_given_back(wrapper, lease):

@@ -9,14 +9,16 @@ from unittest import mock
 
 import pytest
 from django.apps import apps
-from django.core.exceptions import SynchronousOnlyOperation
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.db import DatabaseError, Error, IntegrityError, OperationalError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.db.backends.utils import CursorWrapper
 from django.db.transaction import TransactionManagementError
 from django.db.utils import load_backend
+from django.utils.functional import cached_property
 
-from django_sqla_pool import known, pooled
+from django_sqla_pool import PoolTimeout, known, pooled, reconnect, registry
 from django_sqla_pool.opener import unpooled
 from tests.support.sessions import session_id
 
@@ -767,6 +769,90 @@ def test_an_engines_own_check_of_its_settings_is_made_each_time(make_engine):
         wrapper.ensure_connection()
         assert len(calls) == number
         wrapper.close()
+
+
+def test_settings_that_django_refuses_are_refused_each_time(make_wrapper, settings):
+    settings.USE_TZ = False
+    wrapper = make_wrapper(TIME_ZONE="Asia/Tokyo")
+    for _ in range(2):
+        with pytest.raises(ImproperlyConfigured, match="USE_TZ is False"):
+            wrapper.ensure_connection()
+    assert wrapper.find_pool().snapshot().opened == 0
+
+
+def test_who_comes_by_settings_that_another_has_connected_by_is_spared_djangos_connect(make_wrapper, monkeypatch):
+    monkeypatch.setattr(registry, "forget_unused", lambda _: None)  # with which the housekeeper begins
+    first = make_wrapper()
+    session = session_id(first)
+    first.close()
+    second = type(first)(first.settings_dict, first.alias)
+    received = []
+
+    def receive(connection, **_):
+        received.append(connection)
+
+    connection_created.connect(receive)
+    try:
+        with mock.patch.object(type(first), "_connect_from") as connect_from:
+            assert session_id(second) == session
+    finally:
+        connection_created.disconnect(receive)
+    assert connect_from.call_count == 0
+    assert received == [second]
+    second.close()
+
+
+@pytest.mark.parametrize("is_atomic", [False, True])
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_connect_that_fails_leaves_a_wrapper_as_djangos_does(is_known, is_atomic, make_wrapper, monkeypatch):
+    holder = make_wrapper(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0)
+    holder.ensure_connection()
+    wrapper = type(holder)(holder.settings_dict, holder.alias)
+    vars(wrapper).update(
+        in_atomic_block=is_atomic, needs_rollback=True, closed_in_transaction=True, errors_occurred=True, health_check_done=False
+    )
+    if not is_known:
+        monkeypatch.setattr(known, "connect", object())
+    with pytest.raises(PoolTimeout):
+        wrapper.connect()
+    state = reconnect.state_of(None, wrapper.autocommit)
+    assert {name: vars(wrapper)[name] for name in state} == state
+    holder.close()
+
+
+@pytest.mark.parametrize("where", ["an engine that ours is made from", "Django's"])
+def test_a_name_of_the_time_zone_that_is_somebodys_own_is_asked_for(where, make_wrapper, monkeypatch):
+    asked = []
+
+    def timezone_name(self):
+        asked.append(self)
+        return "UTC"
+
+    template = make_wrapper()
+    if where == "Django's":
+        put = cached_property(timezone_name)
+        put.__set_name__(BaseDatabaseWrapper, "timezone_name")
+        monkeypatch.setattr(BaseDatabaseWrapper, "timezone_name", put)
+        wrapper = type(template)(template.settings_dict, template.alias)
+    else:
+        base = load_backend(f"django.db.backends.{template.vendor}").DatabaseWrapper
+        engine = type("Engine", (base,), {"timezone_name": cached_property(timezone_name)})
+        wrapper = pooled(engine)(template.settings_dict, template.alias)
+    wrapper.ensure_connection()
+    assert wrapper in asked
+    wrapper.close()
+    wrapper.find_pool().dispose()
+
+
+@pytest.mark.parametrize(
+    ("is_on", "of_alias", "name"), [(True, None, "UTC"), (True, "Asia/Tokyo", "Asia/Tokyo"), (False, None, "Asia/Kabul")]
+)
+def test_the_name_of_the_time_zone_is_as_django_says(is_on, of_alias, name, make_wrapper, settings):
+    settings.USE_TZ, settings.TIME_ZONE = is_on, "Asia/Kabul"
+    wrapper = make_wrapper(TIME_ZONE=of_alias)
+    assert wrapper.timezone_name == name
+    engine = load_backend(f"django.db.backends.{wrapper.vendor}").DatabaseWrapper
+    assert engine(wrapper.settings_dict, wrapper.alias).timezone_name == name
 
 
 def test_an_engine_that_hears_of_what_is_set_hears_of_each_connection(make_engine):
