@@ -34,14 +34,12 @@ def runs_jobs() -> bool:
     me: Any = getattr(threading, "_active", {}).get(threading.get_ident())
     if _worker is None or getattr(me, "_target", None) is not _worker:
         return False
-    reference = next(iter(getattr(me, "_args", ())), None)
-    executor = reference() if reference is not None else None
-    workers = getattr(executor, "_max_workers", None)
-    if workers == 1:
-        return False
     if me.name.startswith(_DEFAULT_EXECUTOR):
         return True
-    return workers is not None and getattr(SyncToAsync.threadlocal, "main_event_loop", None) is not None
+    reference = next(iter(getattr(me, "_args", ())), None)
+    executor = reference() if reference is not None else None
+    # The number first: that it is asgiref's thread takes longer to find out, and a request's has one worker.
+    return getattr(executor, "_max_workers", 1) > 1 and getattr(SyncToAsync.threadlocal, "main_event_loop", None) is not None
 
 
 def at_end_of_job(call: Callable[[], None]) -> None:
