@@ -780,12 +780,24 @@ def test_settings_that_django_refuses_are_refused_each_time(make_wrapper, settin
     assert wrapper.find_pool().snapshot().opened == 0
 
 
-def test_who_comes_by_settings_that_another_has_connected_by_is_spared_djangos_connect(make_wrapper, monkeypatch):
-    monkeypatch.setattr(registry, "forget_unused", lambda _: None)  # with which the housekeeper begins
-    first = make_wrapper()
-    session = session_id(first)
-    first.close()
-    second = type(first)(first.settings_dict, first.alias)
+@pytest.fixture
+def make_second(make_wrapper, monkeypatch):
+    """Make a wrapper by settings that another has connected by, with its connection or while it has it."""
+    # The housekeeper begins with this, at some moment after the first connection, and then nothing is known of any.
+    monkeypatch.setattr(registry, "forget_unused", lambda _: None)
+
+    def make(is_kept=False, **changes):
+        first = make_wrapper(**changes)
+        first.ensure_connection()
+        if not is_kept:
+            first.close()
+        return type(first)(first.settings_dict, first.alias)
+
+    return make
+
+
+def test_who_comes_by_settings_that_another_has_connected_by_is_spared_djangos_connect(make_second):
+    second = make_second()
     received = []
 
     def receive(connection, **_):
@@ -793,31 +805,42 @@ def test_who_comes_by_settings_that_another_has_connected_by_is_spared_djangos_c
 
     connection_created.connect(receive)
     try:
-        with mock.patch.object(type(first), "_connect_from") as connect_from:
-            assert session_id(second) == session
+        with mock.patch.object(type(second), "_connect_from") as connect_from:
+            assert session_id(second)
     finally:
         connection_created.disconnect(receive)
     assert connect_from.call_count == 0
     assert received == [second]
+    assert second.find_pool().snapshot().opened == 1
     second.close()
+
+
+def test_who_comes_by_settings_that_another_has_connected_by_is_refused_under_an_event_loop(make_second):
+    second = make_second()
+
+    async def view():
+        with pytest.raises(SynchronousOnlyOperation):
+            second.connect()
+
+    asyncio.run(view())
+    assert second.connection is None
 
 
 @pytest.mark.parametrize("is_atomic", [False, True])
 @pytest.mark.parametrize("is_known", [False, True])
-def test_a_connect_that_fails_leaves_a_wrapper_as_djangos_does(is_known, is_atomic, make_wrapper, monkeypatch):
-    holder = make_wrapper(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0)
-    holder.ensure_connection()
-    wrapper = type(holder)(holder.settings_dict, holder.alias)
+def test_a_connect_that_fails_leaves_a_wrapper_as_djangos_does(is_known, is_atomic, make_second, monkeypatch):
+    wrapper = make_second(is_kept=True, POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0)
     vars(wrapper).update(
         in_atomic_block=is_atomic, needs_rollback=True, closed_in_transaction=True, errors_occurred=True, health_check_done=False
     )
+    if is_atomic:
+        vars(wrapper).update(savepoint_ids=["s1"], atomic_blocks=[object()])
     if not is_known:
         monkeypatch.setattr(known, "connect", object())
     with pytest.raises(PoolTimeout):
         wrapper.connect()
-    state = reconnect.state_of(None, wrapper.autocommit)
+    state = {**reconnect.state_of(None, wrapper.autocommit), "savepoint_ids": [], "atomic_blocks": []}
     assert {name: vars(wrapper)[name] for name in state} == state
-    holder.close()
 
 
 @pytest.mark.parametrize("where", ["an engine that ours is made from", "Django's"])
