@@ -23,7 +23,7 @@ from .interpreters import Interpreter, find
 from .report import Console, Report, Step, heading
 from .tools import WORK, Tools
 
-LANES = 2  # environments at a time: the smallest machine that CI gives has two cores
+LANES = 3  # environments at a time: the smallest machine that CI gives has two cores, and each waits for a third of its time
 
 
 class Session:
