@@ -14,6 +14,7 @@ from django.utils.functional import cached_property
 
 __all__ = [
     "CONNECT",
+    "check_settings",
     "close",
     "connect",
     "cursor",
@@ -50,6 +51,7 @@ _SEND = (
     *("validate_no_broken_transaction", "wrap_database_errors", "cursor", "execute"),
 )
 _TIMEZONE_NAME = ("settings", "USE_TZ", "TIME_ZONE", "settings_dict")
+_CHECK_SETTINGS = ("settings_dict", "settings", "USE_TZ", "ImproperlyConfigured", "alias")
 _CLOSE = (
     *("validate_thread_sharing", "run_on_commit", "closed_in_transaction", "connection", "_close", "in_atomic_block"),
     "needs_rollback",
@@ -79,6 +81,7 @@ prepare_cursor = _django("_prepare_cursor", _PREPARE_CURSOR)
 make_cursor = _django("make_cursor", _MAKE_CURSOR)
 validate_thread_sharing = _django("validate_thread_sharing", _VALIDATE_THREAD_SHARING)
 close = _django("close", _CLOSE, is_async_unsafe=True)
+check_settings = _django("check_settings", _CHECK_SETTINGS)
 timezone_name = _django("timezone_name", _TIMEZONE_NAME)
 execute = _django("execute", _EXECUTE, of=CursorWrapper)
 execute_with_wrappers = _django("_execute_with_wrappers", _EXECUTE_WITH_WRAPPERS, of=CursorWrapper)

@@ -1,7 +1,7 @@
-"""What Django's connect() does to a wrapper, done for one that goes on with the connection that it had before.
+"""What Django's connect() does to a wrapper, done for one that has been lent a connection.
 
-It owns the knowledge of what that method does. A request that finds all as the last one of its thread has left it is spared the
-calls by which Django has an engine open and set up a connection, and the stand-ins that would answer them. It lends nothing.
+It owns the knowledge of what that method does. A request is spared the calls by which Django has an engine open and set up a
+connection, and the stand-ins that would answer them. It lends nothing.
 """
 
 from __future__ import annotations
@@ -29,17 +29,15 @@ def state_of(connection: Any, autocommit: bool) -> dict[str, Any]:
 
 
 def is_plain(wrapper_class: type[BaseDatabaseWrapper]) -> bool:
-    """Tell whether what is set on its wrappers is merely kept, and check_settings() asks what a lookup compares as well."""
+    """Tell whether what is set on its wrappers is merely kept."""
     names = state_of(None, True)
-    return (
-        wrapper_class.check_settings is BaseDatabaseWrapper.check_settings
-        and wrapper_class.__setattr__ is object.__setattr__
-        and not any(hasattr(getattr(wrapper_class, name, None), "__set__") for name in names)
+    return wrapper_class.__setattr__ is object.__setattr__ and not any(
+        hasattr(getattr(wrapper_class, name, None), "__set__") for name in names
     )
 
 
 def reconnect(wrapper: Any, state: dict[str, Any]) -> None:
-    """Do to a wrapper what connect() does, with a connection and settings with which connect() has been called on it before.
+    """Do to a wrapper what connect() does, after its check of the settings.
 
     ``state``: of that connection, by ``state_of()``.
     """

@@ -89,7 +89,6 @@ class Lookup:
     wrapper_class: type
     time_zone: TimeZone
     pool: Pool
-    has_connected: bool = False  # Django's connect() has been called for them, and has come to its end
 
 
 # _lock guards _pools; nothing waits under it. _seen is a cache of it, by the id of the settings: read and written by single

@@ -22,8 +22,6 @@ ANSWER_WITHIN = 2.0
 # And for one whose checkout has no more time: less would take distant servers for dead.
 ANSWER_WITHIN_AT_LEAST = 0.5
 
-_QUIET = Liveness.QUIET  # up to Python 3.10 an enum looks its members up by a function of its own, at each use
-
 
 class Verifier:
     """Looks at connections before they are lent. May be used from any thread: its state is changed by single operations."""

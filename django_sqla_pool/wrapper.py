@@ -154,20 +154,26 @@ class _Pooled(BaseDatabaseWrapper):
         if self._lease is not None:  # somebody set self.connection to None without closing it
             self._give_back("abandoned")
         try:
+            # What Django's own connect() does to a wrapper is done here, and it would refuse nothing: it need not be called.
+            is_spared = (
+                self._is_plain
+                and self._behind.connect is known.connect
+                and self.__class__.check_settings is known.check_settings
+                and "check_settings" not in self.__dict__
+                and (self.settings_dict["TIME_ZONE"] is None or django_settings.USE_TZ)
+                and _get_running_loop() is None
+            )
             previous = self._previous
             # A copy.copy() of a wrapper shares it, but only the original may go on with it.
             if previous is not None and previous.owner() is self:
                 if not mark[0]:
                     registry.notice_fork()
                 lookup, time_zone = self._lookup, self.timezone_name
-                # All that Django's connect() would look at is as it was then: it need not be called.
                 if (
-                    not previous.pool.line  # before what takes longer: as long as somebody waits, nobody resumes
-                    and self._is_plain
+                    is_spared
+                    and not previous.pool.line  # before what takes longer: as long as somebody waits, nobody resumes
                     and lookup.copy == self.settings_dict
                     and lookup.time_zone == (self._uses_tz, time_zone)
-                    and self._behind.connect is known.connect
-                    and _get_running_loop() is None  # under an event loop Django refuses to connect
                     and previous.pool.resume(previous)
                 ):
                     self._lease = previous
@@ -175,24 +181,17 @@ class _Pooled(BaseDatabaseWrapper):
                     return
                 previous.close()  # there will be another; and an interrupt may have lost this one just after it was resumed
             found = self._look_up()
+            if found is not None and is_spared:
+                try:
+                    lease = self._check_out(found)
+                except BaseException:
+                    # With this Django's begins.
+                    self.__dict__.update(reconnect.state_of(None, self.autocommit), savepoint_ids=[], atomic_blocks=[])
+                    raise
+                reconnect.reconnect(self, lease.physical.driver.reconnected_state)
+                return
             if found is not None:
-                # Another wrapper has connected by the same settings, so Django's connect() has nothing to refuse, nor to tell.
-                if (
-                    found.has_connected
-                    and self._is_plain
-                    and self._behind.connect is known.connect
-                    and _get_running_loop() is None
-                    and not self.in_atomic_block  # which it ends, whatever comes of it
-                ):
-                    try:
-                        lease = self._check_out(found)
-                    except BaseException:
-                        vars(self).update(reconnect.state_of(None, self.autocommit))  # with which Django's begins
-                        raise
-                    reconnect.reconnect(self, lease.physical.driver.reconnected_state)
-                else:
-                    self._connect_from(found)
-                    found.has_connected = True
+                self._connect_from(found)
                 return
         except BaseException:
             # Django would keep a half-prepared connection; the pool wants it back, even if it was only just resumed.

@@ -79,7 +79,9 @@ def test_a_wrapper_is_left_as_djangos_own_connect_leaves_it(wrapper, lease, is_b
         wrapper.close()
         return state, wrapper._previous
 
-    ours, by = connected()
+    with mock.patch.object(type(wrapper), "_connect_from") as connect_from:
+        ours, by = connected()
+    assert connect_from.call_count == 0
     assert (by is lease) is not is_by_checkout
     monkeypatch.setattr(known, "connect", object())
     djangos, by = connected()

@@ -18,7 +18,7 @@ from django.db.transaction import TransactionManagementError
 from django.db.utils import load_backend
 from django.utils.functional import cached_property
 
-from django_sqla_pool import PoolTimeout, known, pooled, reconnect, registry
+from django_sqla_pool import PoolTimeout, known, pooled
 from django_sqla_pool.opener import unpooled
 from tests.support.sessions import session_id
 
@@ -771,33 +771,34 @@ def test_an_engines_own_check_of_its_settings_is_made_each_time(make_engine):
         wrapper.close()
 
 
-def test_settings_that_django_refuses_are_refused_each_time(make_wrapper, settings):
-    settings.USE_TZ = False
+def test_a_check_of_the_settings_that_somebody_has_put_in_djangos_place_is_made_each_time(place, put, wrapper):
+    calls = put(place, "check_settings")
+    for number in (1, 2):
+        wrapper.ensure_connection()
+        wrapper.close()
+        assert len(calls) >= number
+
+
+@pytest.mark.parametrize("before", ["nothing", "a request", "a lease that has ended"])
+def test_settings_that_django_refuses_are_refused_each_time(before, make_wrapper, settings):
     wrapper = make_wrapper(TIME_ZONE="Asia/Tokyo")
+    settings.USE_TZ = True
+    if before != "nothing":
+        session_id(wrapper)
+        lease = wrapper._lease
+        wrapper.close()
+        if before == "a lease that has ended":
+            lease.close()
+    settings.USE_TZ = False  # Django tells its own wrappers of that, of which this is none
     for _ in range(2):
         with pytest.raises(ImproperlyConfigured, match="USE_TZ is False"):
             wrapper.ensure_connection()
-    assert wrapper.find_pool().snapshot().opened == 0
+        assert wrapper.find_pool().snapshot().in_use == 0
+    settings.USE_TZ = True
+    assert session_id(wrapper)
 
 
-@pytest.fixture
-def make_second(make_wrapper, monkeypatch):
-    """Make a wrapper by settings that another has connected by, with its connection or while it has it."""
-    # The housekeeper begins with this, at some moment after the first connection, and then nothing is known of any.
-    monkeypatch.setattr(registry, "forget_unused", lambda _: None)
-
-    def make(is_kept=False, **changes):
-        first = make_wrapper(**changes)
-        first.ensure_connection()
-        if not is_kept:
-            first.close()
-        return type(first)(first.settings_dict, first.alias)
-
-    return make
-
-
-def test_who_comes_by_settings_that_another_has_connected_by_is_spared_djangos_connect(make_second):
-    second = make_second()
+def test_a_wrapper_is_spared_djangos_connect(wrapper):
     received = []
 
     def receive(connection, **_):
@@ -805,42 +806,48 @@ def test_who_comes_by_settings_that_another_has_connected_by_is_spared_djangos_c
 
     connection_created.connect(receive)
     try:
-        with mock.patch.object(type(second), "_connect_from") as connect_from:
-            assert session_id(second)
+        with mock.patch.object(type(wrapper), "_connect_from") as connect_from:
+            assert session_id(wrapper)
     finally:
         connection_created.disconnect(receive)
     assert connect_from.call_count == 0
-    assert received == [second]
-    assert second.find_pool().snapshot().opened == 1
-    second.close()
+    assert received == [wrapper]
 
 
-def test_who_comes_by_settings_that_another_has_connected_by_is_refused_under_an_event_loop(make_second):
-    second = make_second()
-
+def test_a_first_connect_is_refused_under_an_event_loop(wrapper):
     async def view():
         with pytest.raises(SynchronousOnlyOperation):
-            second.connect()
+            wrapper.connect()
 
     asyncio.run(view())
-    assert second.connection is None
+    assert wrapper.connection is None
 
 
 @pytest.mark.parametrize("is_atomic", [False, True])
 @pytest.mark.parametrize("is_known", [False, True])
-def test_a_connect_that_fails_leaves_a_wrapper_as_djangos_does(is_known, is_atomic, make_second, monkeypatch):
-    wrapper = make_second(is_kept=True, POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0)
+def test_a_connect_that_fails_leaves_a_wrapper_as_djangos_does(is_known, is_atomic, make_wrapper, monkeypatch):
+    full = {"POOL_SIZE": 1, "MAX_OVERFLOW": 0, "TIMEOUT": 0}
+    make_wrapper(**full).ensure_connection()
+    wrapper = make_wrapper(**full)
     vars(wrapper).update(
-        in_atomic_block=is_atomic, needs_rollback=True, closed_in_transaction=True, errors_occurred=True, health_check_done=False
+        in_atomic_block=is_atomic,
+        savepoint_ids=["s1"],
+        atomic_blocks=[object()],
+        needs_rollback=True,
+        closed_in_transaction=True,
+        errors_occurred=True,
+        health_check_done=False,
     )
-    if is_atomic:
-        vars(wrapper).update(savepoint_ids=["s1"], atomic_blocks=[object()])
     if not is_known:
         monkeypatch.setattr(known, "connect", object())
     with pytest.raises(PoolTimeout):
         wrapper.connect()
-    state = {**reconnect.state_of(None, wrapper.autocommit), "savepoint_ids": [], "atomic_blocks": []}
-    assert {name: vars(wrapper)[name] for name in state} == state
+    left = (wrapper.connection, wrapper.in_atomic_block, wrapper.savepoint_ids, wrapper.atomic_blocks)
+    assert left == (None, False, [], [])
+    assert not wrapper.needs_rollback
+    assert not wrapper.closed_in_transaction
+    assert not wrapper.errors_occurred
+    assert wrapper.health_check_done
 
 
 @pytest.mark.parametrize("where", ["an engine that ours is made from", "Django's"])

@@ -13,7 +13,7 @@ from django.db import ProgrammingError, connections, transaction
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.signals import connection_created
 
-from django_sqla_pool import housekeeper, reconnect
+from django_sqla_pool import housekeeper, known, reconnect
 from django_sqla_pool import wrapper as wrapper_module
 from tests.support.sessions import session_id
 
@@ -120,13 +120,18 @@ def test_close_inside_atomic_and_then_a_query_is_djangos_own_error(wrapper):
     assert wrapper.find_pool().snapshot().in_use == 0
 
 
-def test_a_receiver_that_fails_costs_no_connection(wrapper):
+@pytest.mark.parametrize("by", ["a resumed lease", "a checkout", "a checkout inside Django's connect()"])
+def test_a_receiver_that_fails_costs_no_connection(by, wrapper, monkeypatch):
     def fail(**kwargs):
         raise LookupError("a receiver's bug")
 
+    if "Django" in by:
+        monkeypatch.setattr(known, "connect", object())
     connection_created.connect(fail)
     try:
         for _ in range(3):
+            if by == "a checkout" and wrapper._previous is not None:
+                wrapper._previous.close()
             with pytest.raises(LookupError):
                 wrapper.ensure_connection()
             assert wrapper.connection is None
@@ -176,7 +181,10 @@ def test_an_interrupt_anywhere_in_connect_leaves_django_and_pool_of_one_mind(wra
     assert session_id(wrapper)
 
 
-def test_an_interrupt_anywhere_in_the_first_connect_leaves_a_wrapper_that_can_be_used(make_wrapper):
+@pytest.mark.parametrize("is_known", [True, False])
+def test_an_interrupt_anywhere_in_the_first_connect_leaves_a_wrapper_that_can_be_used(is_known, make_wrapper, monkeypatch):
+    if not is_known:
+        monkeypatch.setattr(known, "connect", object())
     for line in range(1, 200):
         wrapper = make_wrapper()
         with suppress(KeyboardInterrupt), interrupt_at(line) as passed:
