@@ -134,7 +134,7 @@ class _Pooled(BaseDatabaseWrapper):
     @cached_property
     def timezone_name(self) -> str:
         """As Django says; noted beside it is whether USE_TZ is on, since Django has this made anew when either changes."""
-        self._uses_tz = uses_tz = django_settings.USE_TZ  # for each checkout: to ask the settings costs as much as all else there
+        self._uses_tz = uses_tz = django_settings.USE_TZ  # noted: to ask the settings costs as much as finding the pool
         if uses_tz and self._behind.timezone_name is known.timezone_name:
             name = self.settings_dict["TIME_ZONE"]
             return "UTC" if name is None else name  # as Django's would say, who would ask the settings again

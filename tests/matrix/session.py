@@ -23,7 +23,7 @@ from .interpreters import Interpreter, find
 from .report import Console, Report, Step, heading
 from .tools import WORK, Tools
 
-LANES = 3  # environments at a time: the smallest machine that CI gives has two cores, and each waits for a third of its time
+LANES = 3  # environments at a time: two leave a fifth of the two cores idle that the smallest machine of CI has
 
 
 class Session:
