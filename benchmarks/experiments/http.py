@@ -39,6 +39,7 @@ NAME = "http"
 TITLE = "Requests over HTTP"
 CPU, RATE, P99 = "CPU of the server per request", "requests", "99th percentile of the latency"
 START_SECONDS = 30.0
+KEEP_ALIVE = "600"  # seconds: longer than any site waits for its next turn
 VIEWS = {"one": "one SELECT", "three": "three SELECTs"}
 THREADS = 16
 
@@ -47,11 +48,11 @@ THREADED = (OURS, KEPT, FLOOR, *PEERS)
 DEAR = (OURS, KEPT, DJANGO_POOL, CONNECTION_POOL, CLOSED)  # where connecting is
 SMOKE = (OURS, KEPT)
 # A virtual machine is up to twice as slow for seconds at a time, by what its neighbours do. So many short slices, of all arms in
-# turn, tell more in the same time than a few long ones. Of these arms each sample is the mean of so many times the slices, since
-# a bound that is a twentieth compares them.
-CLOSELY = {OURS: 3, KEPT: 3, FLOOR: 3}
+# turn, tell more in the same time than a few long ones. And the same program, started again, is some hundredths faster or slower
+# for as long as it runs: so each round starts all arms anew.
 SLICE_SECONDS = 0.2
 ROUNDS = 10
+SLICES = 2  # whose mean is a sample; a site has more for those that a bound of some hundredths compares
 TITLES = {"postgresql": "PostgreSQL", "mysql": "MariaDB", TLS: "PostgreSQL behind TLS"}
 
 
@@ -64,28 +65,31 @@ class Site:
     words: tuple[str, ...]
     arms: tuple[str, ...]
     servers: tuple[str, ...]
+    closely: tuple[str, ...] = ()  # of these each sample is the mean of ``slices``
     workers: int = 1  # processes
-    sets: int = 1  # how often all arms are started anew
-    slices: int = 3  # whose mean is a sample
+    slices: int = 9
 
 
 def _gunicorn(workers: int, *words: str) -> tuple[str, ...]:
-    application = ("benchmarks.measured.site:wsgi", "--workers", str(workers), "--keep-alive", "60")
+    application = ("benchmarks.measured.site:wsgi", "--workers", str(workers), "--keep-alive", KEEP_ALIVE)
     return ("gunicorn", *application, "--log-level", "warning", "--no-control-socket", *words, "--bind", "fd://{}")
 
 
 _THREADS = ("--worker-class", "gthread", "--threads", str(THREADS))
 _UVICORN = (
-    *("uvicorn", "benchmarks.measured.site:asgi", "--timeout-keep-alive", "60"),
+    *("uvicorn", "benchmarks.measured.site:asgi", "--timeout-keep-alive", KEEP_ALIVE),
     *("--lifespan", "off", "--log-level", "warning", "--no-access-log"),
 )
 _EVERY = ("postgresql", TLS, "mysql")
 _BOTH = ("postgresql", "mysql")
+_KEEPERS = (OURS, KEPT, FLOOR, DJANGO_POOL)
+_POOLS = (OURS, FLOOR, DJANGO_POOL, CONNECTION_POOL, REAL_POOL)  # where KEPT connects for each request
+_GEVENT = (OURS, GEVENT_POOL, CLOSED)
 SITES = (
-    Site("gunicorn, 16 threads", "gunicorn", _gunicorn(1, *_THREADS), THREADED, _EVERY, sets=5),
-    Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, _BOTH, workers=2, sets=5, slices=6),
-    Site("uvicorn", "uvicorn", (*_UVICORN, "--fd", "{}"), THREADED, ("postgresql", "mysql", TLS), slices=4),
-    Site("gunicorn, gevent", "gevent", _gunicorn(1, "--worker-class", "gevent"), (OURS, GEVENT_POOL, CLOSED), ("postgresql",)),
+    Site("gunicorn, 16 threads", "gunicorn", _gunicorn(1, *_THREADS), THREADED, _EVERY, _KEEPERS),
+    Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, _BOTH, _KEEPERS, workers=2, slices=12),
+    Site("uvicorn", "uvicorn", (*_UVICORN, "--fd", "{}"), THREADED, ("postgresql", "mysql", TLS), _POOLS),
+    Site("gunicorn, gevent", "gevent", _gunicorn(1, "--worker-class", "gevent"), _GEVENT, ("postgresql",)),
 )
 
 
@@ -112,6 +116,12 @@ class Running:
         )
         return seen
 
+    def dismiss(self) -> None:
+        """Close the connections to it, and tell it to end."""
+        with contextlib.suppress(MeasurementFailed):  # the generator has ended
+            self._generator.call("load", "forget", port=self.port)
+        self.process.terminate()
+
 
 def run(lab: Lab) -> None:
     with Worker(lab.environment, {}, lab.folder / "load.log") as generator:
@@ -129,39 +139,37 @@ def run(lab: Lab) -> None:
 def _measure(lab: Lab, generator: Worker, site: Site, server: str) -> None:
     views = ["one"] if server == TLS else list(VIEWS)
     arms = [name for name in site.arms if name in (SMOKE if lab.is_smoke else DEAR if server == TLS else site.arms)]
-    sets, rounds = (1, 1) if lab.is_smoke else (site.sets, ROUNDS)
-    for _ in range(sets):
-        _measure_set(lab, generator, site, server, arms, views, math.ceil(rounds / sets))
+    for _ in range(1 if lab.is_smoke else ROUNDS):
+        _measure_round(lab, generator, site, server, arms, views)
 
 
-def _measure_set(lab: Lab, generator: Worker, site: Site, server: str, arms: list[str], views: list[str], rounds: int) -> None:
-    """Start every arm, and measure all of them in turn."""
+def _measure_round(lab: Lab, generator: Worker, site: Site, server: str, arms: list[str], views: list[str]) -> None:
+    """Start every arm, and take one sample of each: the mean of its slices, which all are in an order thrown anew, or none."""
     group = f"{site.name}, {TITLES[server]}"
+    seen: dict[tuple[str, str], list[dict[str, float] | None]] = {}  # by the view and the arm
     with contextlib.ExitStack() as stack:
-        sites: dict[tuple[str, str], Running] = {}  # of each view, and arm
+        sites: dict[str, Running] = {}
         for name in arms:
             settings = lab.settings(ARMS[name], server, THREADS)
             if settings is None:
                 continue
             running = lab.tried(f"{name}, {group}", stack.enter_context, _served(lab, generator, site, settings))
-            for view in views if running else ():
-                for _ in range(1 if lab.is_smoke else 3):  # until every thread has had its turn
-                    lab.tried(f"{name}, {group}", running.load, view)
-                sites[view, name] = running
-        for _ in range(rounds):
-            _measure_round(lab, site, group, sites)
-
-
-def _measure_round(lab: Lab, site: Site, group: str, sites: dict[tuple[str, str], Running]) -> None:
-    """Take one sample of each: the mean of its slices, which all are in an order thrown anew, or none."""
-    seen: dict[tuple[str, str], list[dict[str, float] | None]] = {key: [] for key in sites}
-    slices = {key: 1 if lab.is_smoke else site.slices * (CLOSELY.get(key[1], 1) if site.sets > 1 else 1) for key in sites}
-    for view, name in lab.dice.sample(list(slices), sum(slices.values()), counts=list(slices.values())):
-        where = f"{group}, {VIEWS[view]}"
-        found = lab.tried(f"{name}, {where}", sites[view, name].load, view)
-        if found is not None and (found["errors"] or not found["requests"]):
-            lab.results.note(f"{name}: {found['errors']:.0f} errors in {found['requests']:.0f} requests ({where})")
-        seen[view, name].append(found if found is not None and found["requests"] else None)
+            seen |= {(view, name): [] if running else [None] for view in views}  # it keeps its place among the rounds
+            if not running:
+                continue
+            sites[name] = running
+            for _ in range(1 if lab.is_smoke else 3):  # until every thread has had its turn
+                lab.tried(f"{name}, {group}", running.load, views[-1])
+        keys = [key for key in seen if key[1] in sites]
+        counts = [1 if lab.is_smoke else site.slices if name in site.closely else SLICES for _, name in keys]
+        for view, name in lab.dice.sample(keys, sum(counts), counts=counts):
+            where = f"{group}, {VIEWS[view]}"
+            found = lab.tried(f"{name}, {where}", sites[name].load, view)
+            if found is not None and (found["errors"] or not found["requests"]):
+                lab.results.note(f"{name}: {found['errors']:.0f} errors in {found['requests']:.0f} requests ({where})")
+            seen[view, name].append(found if found is not None and found["requests"] else None)
+        for running in sites.values():  # before the end of any is waited for
+            running.dismiss()
     for (view, name), samples in seen.items():
         whole = [sample for sample in samples if sample is not None]
         is_whole = len(whole) == len(samples)
@@ -170,7 +178,7 @@ def _measure_round(lab: Lab, site: Site, group: str, sites: dict[tuple[str, str]
             (RATE, "/s", lambda sample: sample["per_second"]),
             (P99, "ms", lambda sample: sample["p99"] * 1e3),
         ):
-            mean = statistics.mean(map(value, whole)) if is_whole else math.nan  # which keeps its place among the rounds
+            mean = statistics.mean(map(value, whole)) if is_whole else math.nan
             lab.results.add(NAME, f"{group}, {VIEWS[view]}", metric, unit, name, mean)
 
 
@@ -187,13 +195,12 @@ def _served(lab: Lab, generator: Worker, site: Site, settings: dict[str, Any]) -
         }
         log = lab.folder / "site.log"
         with started(words, env, log, pass_fds=[descriptor], cwd=lab.folder) as process:
-            port = listening.getsockname()[1]
-            _wait(process, port, log)
+            running = Running(process, listening.getsockname()[1], site.workers, generator)
+            _wait(process, running.port, log)
             try:
-                yield Running(process, port, site.workers, generator)
+                yield running
             finally:
-                with contextlib.suppress(MeasurementFailed):  # the generator has ended
-                    generator.call("load", "forget", port=port)
+                running.dismiss()
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Any) -> None:
