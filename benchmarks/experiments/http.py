@@ -160,9 +160,14 @@ def _measure_round(lab: Lab, generator: Worker, site: Site, server: str, arms: l
             sites[name] = running
             for _ in range(1 if lab.is_smoke else 3):  # until every thread has had its turn
                 lab.tried(f"{name}, {group}", running.load, views[-1])
-        keys = [key for key in seen if key[1] in sites]
-        counts = [1 if lab.is_smoke else site.slices if name in site.closely else SLICES for _, name in keys]
-        for view, name in lab.dice.sample(keys, sum(counts), counts=counts):
+        turns = [
+            (view, name)
+            for view, name in seen
+            if name in sites
+            for _ in range(1 if lab.is_smoke else site.slices if name in site.closely else SLICES)
+        ]
+        lab.dice.shuffle(turns)
+        for view, name in turns:
             where = f"{group}, {VIEWS[view]}"
             found = lab.tried(f"{name}, {where}", sites[name].load, view)
             if found is not None and (found["errors"] or not found["requests"]):
