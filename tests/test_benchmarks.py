@@ -18,7 +18,7 @@ import pytest
 
 from benchmarks import tables
 from benchmarks.arms import ARMS, CONNECTION_POOL, DJANGO_POOL, KEPT, OURS
-from benchmarks.experiments import EXPERIMENTS, checkout, contention
+from benchmarks.experiments import EXPERIMENTS, checkout, contention, http
 from benchmarks.figures import Results, Spread, Target, number, percentile
 from benchmarks.lab import Lab
 from benchmarks.measured import load
@@ -150,6 +150,27 @@ def test_results_survive_being_saved(tmp_path):
     results.save(tmp_path / "results.json")
     loaded = Results.load(tmp_path / "results.json")
     assert vars(loaded) == vars(results)
+
+
+@pytest.mark.parametrize("fails", [[KEPT], [OURS, KEPT]])
+def test_a_site_that_does_not_start_keeps_its_place_among_the_rounds(fails, tmp_path, monkeypatch):
+    address = {"vendor": "postgresql", "NAME": "", "OPTIONS": {}}
+    lab = Lab(True, [mock.Mock()], {"postgresql": address}, None, tmp_path, Results(), mock.Mock())
+    starting = iter([*fails, *[None] * 9])  # those of the first round
+
+    @contextlib.contextmanager
+    def served(*_):
+        if next(starting) is not None:
+            raise MeasurementFailed("the site did not start")
+        yield mock.Mock(load=lambda view: {"requests": 1.0, "errors": 0.0, "cpu": 1.0, "per_second": 1.0, "p99": 1.0})
+
+    monkeypatch.setattr(http, "_served", served)
+    arms = [*fails, *({OURS, KEPT} - set(fails))]
+    for _ in range(2):
+        http._measure_round(lab, mock.Mock(), http.SITES[0], "postgresql", arms, ["one"])
+    for arm in arms:
+        (values,) = [series.values for series in lab.results.series if (series.metric, series.arm) == (http.CPU, arm)]
+        assert [math.isnan(value) for value in values] == [arm in fails, False]
 
 
 @pytest.mark.parametrize(("python", "kept"), [("3.13", ["http"]), ("3.14", [])])

@@ -48,8 +48,8 @@ THREADED = (OURS, KEPT, FLOOR, *PEERS)
 DEAR = (OURS, KEPT, DJANGO_POOL, CONNECTION_POOL, CLOSED)  # where connecting is
 SMOKE = (OURS, KEPT)
 # A virtual machine is up to twice as slow for seconds at a time, by what its neighbours do. So many short slices, of all arms in
-# turn, tell more in the same time than a few long ones. And the same program, started again, is some hundredths faster or slower
-# for as long as it runs: so each round starts all arms anew.
+# turn, tell more in the same time than a few long ones. And the same program, started again, is a hundredth or two faster or
+# slower for as long as it runs: so each round starts all arms anew.
 SLICE_SECONDS = 0.2
 ROUNDS = 10
 SLICES = 2  # whose mean is a sample; a site has more for those that a bound of some hundredths compares
