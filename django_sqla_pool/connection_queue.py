@@ -147,6 +147,7 @@ class ConnectionQueue(QueuePool):
                     return latest.info[_PHYSICAL]  # type: ignore[no-any-return]
         give_up_at: float | None = None
         ticket: Ticket | None = None
+        answers = 0
         while True:
             record: ConnectionPoolEntry | None = None
             has_tried = False
@@ -159,6 +160,7 @@ class ConnectionQueue(QueuePool):
                     record = self.outage.wait_turn(ticket, give_up_at, self._take_idle)
                 if record is None:
                     has_tried = True
+                    answers = self.outage.answers
                     record = self._take_or_open()
             except NotTried:
                 assert error is not None
@@ -170,10 +172,12 @@ class ConnectionQueue(QueuePool):
                     else:
                         self.outage.pass_turn(ticket)  # an interrupt, in line or in the attempt: it says nothing of the server
                     raise
-                is_first = self.outage.failed(failure, ticket)
+                is_first = self.outage.failed(failure, ticket, answers)
                 self.renew_permit()
                 if is_first:
                     self._reports.refused(failure, self._options.connect_retry)
+                    if (seconds := self.outage.announced()) is not None:
+                        self._reports.accepted(seconds)
                 now = self._clock()
                 if give_up_at is None:
                     give_up_at = min(deadline, now + self._options.connect_retry)
@@ -256,7 +260,6 @@ class ConnectionQueue(QueuePool):
             self._counters.count_open(physical)
             self._may_open_own = True
             self._end_outage()
-            self.renew_permit()
         except BaseException:  # an interrupt
             self._counters.count_close(physical, "abandoned")
             self._close_connection(driver.connection)
@@ -300,8 +303,9 @@ class ConnectionQueue(QueuePool):
             return None
 
     def _end_outage(self) -> None:
-        if self.outage.error is not None and (seconds := self.outage.ended()) is not None:
-            self.renew_permit()
+        seconds = self.outage.ended()
+        self.renew_permit()
+        if seconds is not None:
             self._reports.accepted(seconds)
 
     def _close_connection(self, connection: Any, *, terminate: bool = False) -> None:

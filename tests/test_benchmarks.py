@@ -162,7 +162,7 @@ def test_a_site_that_does_not_start_keeps_its_place_among_the_rounds(fails, tmp_
     def served(*_):
         if next(starting) is not None:
             raise MeasurementFailed("the site did not start")
-        yield mock.Mock(load=lambda view: {"requests": 1.0, "errors": 0.0, "cpu": 1.0, "per_second": 1.0, "p99": 1.0})
+        yield mock.Mock(load=lambda *_: {"requests": 1.0, "errors": 0.0, "cpu": 1.0, "per_second": 1.0, "p99": 1.0})
 
     monkeypatch.setattr(http, "_served", served)
     arms = [*fails, *({OURS, KEPT} - set(fails))]

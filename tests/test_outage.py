@@ -31,7 +31,8 @@ def clock():
 def outage(clock):
     """An outage that has just begun."""
     outage = Outage(clock)
-    assert outage.failed(OSError("away"), None)
+    assert outage.failed(OSError("away"), None, outage.answers)
+    assert outage.announced() is None
     return outage
 
 
@@ -62,19 +63,50 @@ def test_the_pauses_grow_up_to_a_bound_and_start_again_after_a_success(outage, c
         pauses.append(outage._next_attempt - clock.now)
         clock.now = outage._next_attempt
         assert may_try(outage, ticket)
-        outage.failed(OSError("away"), ticket)
+        outage.failed(OSError("away"), ticket, outage.answers)
     assert pauses[0] == pytest.approx(FIRST_PAUSE)
     assert pauses == sorted(pauses)
     assert pauses[-1] == pytest.approx(LONGEST_PAUSE)
     outage.ended()
-    outage.failed(OSError("away"), None)
+    outage.failed(OSError("away"), None, outage.answers)
     assert outage._next_attempt - clock.now == pytest.approx(FIRST_PAUSE)
 
 
 def test_attempts_that_had_begun_before_the_outage_was_known_do_not_lengthen_the_pause(outage, clock):
     for _ in range(20):
-        assert not outage.failed(OSError("away"), None)
+        assert not outage.failed(OSError("away"), None, outage.answers)
     assert outage._next_attempt - clock.now == pytest.approx(FIRST_PAUSE)
+
+
+def test_what_an_attempt_met_before_the_server_came_back_begins_no_outage(outage, clock):
+    answers = outage.answers
+    outage.ended()
+    assert not outage.failed(OSError("away"), None, answers)
+    assert outage.error is None
+    assert outage.failed(OSError("away"), None, outage.answers)
+
+
+def test_how_long_it_took_is_said_once_and_after_that_it_began(clock):
+    outage = Outage(clock)
+    assert outage.ended() is None, "there was none"
+    outage.failed(OSError("away"), None, outage.answers)
+    assert outage.announced() is None
+    clock.now += 4
+    assert outage.ended() == 4
+    assert outage.ended() is None
+    outage.failed(OSError("away"), None, outage.answers)
+    clock.now += 3
+    assert outage.ended() is None, "who announces it has not done so yet"
+    assert outage.ended() is None
+    assert outage.announced() == 3
+
+
+def test_an_outage_that_is_announced_late_says_nothing_of_the_next_one(clock):
+    outage = Outage(clock)
+    outage.failed(OSError("away"), None, outage.answers)
+    outage.ended()
+    outage.failed(OSError("away again"), None, outage.answers)
+    assert outage.announced() is None
 
 
 def test_only_one_tries_at_a_time(outage, clock):
@@ -82,7 +114,7 @@ def test_only_one_tries_at_a_time(outage, clock):
     first = outage.draw()
     assert may_try(outage, first)
     assert not may_try(outage), "somebody is trying"
-    outage.failed(OSError("away"), None)
+    outage.failed(OSError("away"), None, outage.answers)
     outage.pass_turn(outage.draw())
     assert not may_try(outage), "somebody is trying still"
     outage.pass_turn(first)
@@ -140,11 +172,11 @@ def test_who_has_tried_in_vain_is_first_in_line_again(outage, clock):
     first, second = outage.draw(), outage.draw()
     clock.now += FIRST_PAUSE
     assert may_try(outage, first)
-    outage.failed(OSError("away"), first)
+    outage.failed(OSError("away"), first, outage.answers)
     clock.now += 1
     with in_thread("second", lambda: outage.wait_turn(second, 200.0, nothing)) as second_turn:
         wait_until(lambda: outage._trying is second)
-        outage.failed(OSError("away"), second)
+        outage.failed(OSError("away"), second, outage.answers)
     assert second_turn == [None]
     clock.now += 1
     assert may_try(outage, first)
@@ -156,7 +188,7 @@ def test_when_the_first_in_line_gives_up_the_next_one_tries(outage, clock):
         wait_until(lambda: outage._line)
         clock.now += 1
         assert may_try(outage, first)
-        outage.failed(OSError("away"), first)
+        outage.failed(OSError("away"), first, outage.answers)
         clock.now += 1
         with pytest.raises(NotTried):  # it is before the second one in line, but somebody else has just begun
             outage._trying = outage.draw()

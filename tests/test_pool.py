@@ -264,14 +264,15 @@ def test_a_closed_connection_is_freed_without_the_garbage_collector(make_pool):
 def test_who_waits_for_the_server_is_told_of_a_connection_that_comes_back(make_pool):
     pool = make_pool(POOL_SIZE=2)
     lease = pool.checkout()
-    with mock.patch.object(pool._queue.outage, "wake") as wake:
+    outage = pool._queue.outage
+    with mock.patch.object(outage, "wake") as wake:
         lease.close()
         assert wake.call_count == 0
         lease = pool.checkout()
-        pool._queue.outage.failed(OSError("away"), None)
+        outage.failed(OSError("away"), None, outage.answers)
         lease.close()
         assert wake.call_count == 1
-    pool._queue.outage.ended()
+    outage.ended()
 
 
 def test_a_connection_that_an_interrupt_has_cost_does_not_keep_another_from_being_opened(make_pool):

@@ -8,7 +8,9 @@ import threading
 import pytest
 
 from django_sqla_pool import reports
+from django_sqla_pool.outage import Outage
 from django_sqla_pool.physical import Physical
+from django_sqla_pool.reports import Reports
 from tests.support.sessions import session_id
 from tests.support.threads import in_thread, wait_until
 from tests.test_round_trips import make_proxied, proxy  # noqa: F401  (fixtures)
@@ -168,6 +170,47 @@ def test_a_server_that_goes_away_and_comes_back_is_two_lines_whoever_tries(make_
     away, back = said.texts
     assert "the server does not accept connections; each checkout tries for 30 s: " in away
     assert "the server accepts connections again, after " in back
+
+
+def hold(monkeypatch, owner, name):
+    """Have the first call of a function wait; returns two events: that it does, and that it may go on."""
+    is_there, may_go_on = threading.Event(), threading.Event()
+    function = getattr(owner, name)
+
+    def late(*args):
+        if not is_there.is_set():
+            is_there.set()
+            assert may_go_on.wait(30)
+        return function(*args)
+
+    monkeypatch.setattr(owner, name, late)
+    return is_there, may_go_on
+
+
+@pytest.mark.parametrize("said_late", [[], ["does not accept", "accepts connections again"]], ids=["noted", "announced"])
+def test_a_thread_that_met_the_outage_and_comes_to_itself_after_it_does_not_announce_another(
+    make_proxied, proxy, said, monkeypatch, said_late  # noqa: F811
+):
+    late, other = make_proxied(CONNECT_RETRY=30), make_proxied(CONNECT_RETRY=30)
+    owner, name = (Reports, "refused") if said_late else (Outage, "failed")
+    is_there, may_go_on = hold(monkeypatch, owner, name)
+    proxy.refuse()
+
+    def request():
+        late.inc_thread_sharing()
+        session_id(late)
+        late.close()
+
+    with in_thread("late", request) as outcome:
+        assert is_there.wait(30)
+        proxy.accept()
+        session_id(other)
+        other.close()
+        may_go_on.set()
+    assert outcome == [None]
+    assert len(said.texts) == len(said_late)
+    assert all(words in text for words, text in zip(said_late, said.texts, strict=True))
+    assert late.find_pool().snapshot().last_error == ""
 
 
 def test_a_wrong_password_is_no_event(make_wrapper, said):
