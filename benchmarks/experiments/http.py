@@ -52,7 +52,6 @@ SMOKE = (OURS, KEPT)
 # slower for as long as it runs: so each round starts all arms anew.
 SLICE_SECONDS = 0.2
 ROUNDS = 10
-SLICES = 2  # whose mean is a sample; a site has more for those that a bound of some hundredths compares
 TITLES = {"postgresql": "PostgreSQL", "mysql": "MariaDB", TLS: "PostgreSQL behind TLS"}
 
 
@@ -65,9 +64,10 @@ class Site:
     words: tuple[str, ...]
     arms: tuple[str, ...]
     servers: tuple[str, ...]
-    closely: tuple[str, ...] = ()  # of these each sample is the mean of ``slices``
+    closely: tuple[str, ...] = ()  # those that a bound of some hundredths compares
     workers: int = 1  # processes
-    slices: int = 9
+    slices: tuple[int, int] = (9, 2)  # whose mean is a sample: of those, and of the others
+    seconds: float = SLICE_SECONDS
 
 
 def _gunicorn(workers: int, *words: str) -> tuple[str, ...]:
@@ -87,8 +87,9 @@ _POOLS = (OURS, FLOOR, DJANGO_POOL, CONNECTION_POOL, REAL_POOL)  # where KEPT co
 _GEVENT = (OURS, GEVENT_POOL, CLOSED)
 SITES = (
     Site("gunicorn, 16 threads", "gunicorn", _gunicorn(1, *_THREADS), THREADED, _EVERY, _KEEPERS),
-    Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, _BOTH, _KEEPERS, workers=2, slices=12),
-    Site("uvicorn", "uvicorn", (*_UVICORN, "--fd", "{}"), THREADED, ("postgresql", "mysql", TLS), _POOLS),
+    Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, _BOTH, _KEEPERS, workers=2, slices=(12, 2)),
+    # Some pools are dearer in the first fifth of a second after a rest, in which each connection is pinged: it is not to be all.
+    Site("uvicorn", "uvicorn", (*_UVICORN, "--fd", "{}"), THREADED, (*_BOTH, TLS), _POOLS, slices=(3, 1), seconds=1.0),
     Site("gunicorn, gevent", "gevent", _gunicorn(1, "--worker-class", "gevent"), _GEVENT, ("postgresql",)),
 )
 
@@ -102,8 +103,8 @@ class Running:
         self._workers = workers
         self._generator = generator
 
-    def load(self, view: str) -> dict[str, float]:
-        """Send requests for a slice; return what the clients saw, and the server's CPU seconds meanwhile."""
+    def load(self, view: str, seconds: float = SLICE_SECONDS) -> dict[str, float]:
+        """Send requests for so long; return what the clients saw, and the server's CPU seconds meanwhile."""
         seen: dict[str, float] = self._generator.call(
             "load",
             "send",
@@ -111,7 +112,7 @@ class Running:
             path=f"/{view}",
             connections=self._workers * THREADS,
             workers=self._workers,
-            seconds=SLICE_SECONDS,
+            seconds=seconds,
             pid=self.process.pid,
         )
         return seen
@@ -164,12 +165,12 @@ def _measure_round(lab: Lab, generator: Worker, site: Site, server: str, arms: l
             (view, name)
             for view, name in seen
             if name in sites
-            for _ in range(1 if lab.is_smoke else site.slices if name in site.closely else SLICES)
+            for _ in range(1 if lab.is_smoke else site.slices[0 if name in site.closely else 1])
         ]
         lab.dice.shuffle(turns)
         for view, name in turns:
             where = f"{group}, {VIEWS[view]}"
-            found = lab.tried(f"{name}, {where}", sites[name].load, view)
+            found = lab.tried(f"{name}, {where}", sites[name].load, view, SLICE_SECONDS if lab.is_smoke else site.seconds)
             if found is not None and (found["errors"] or not found["requests"]):
                 lab.results.note(f"{name}: {found['errors']:.0f} errors in {found['requests']:.0f} requests ({where})")
             seen[view, name].append(found if found is not None and found["requests"] else None)
