@@ -148,45 +148,43 @@ class ConnectionQueue(QueuePool):
         give_up_at: float | None = None
         ticket: Ticket | None = None
         answers = 0
-        while True:
-            record: ConnectionPoolEntry | None = None
-            has_tried = False
-            try:
-                error = self.outage.error
-                if error is not None and self._options.connect_retry:
+        try:
+            while True:
+                record: ConnectionPoolEntry | None = None
+                has_tried = False
+                try:
+                    error = self.outage.error
+                    if error is not None and self._options.connect_retry:
+                        if give_up_at is None:
+                            give_up_at = min(deadline, self._clock() + self._options.connect_retry)
+                        ticket = ticket or self.outage.draw()
+                        record = self.outage.wait_turn(ticket, give_up_at, self._take_idle)
+                    if record is None:
+                        has_tried = True
+                        answers = self.outage.answers
+                        record = self._take_or_open()
+                except NotTried:
+                    assert error is not None
+                    raise type(error)(*error.args) from error  # a copy: the original belongs to another thread
+                except Exception as failure:
+                    if not self._opener.is_refusal(failure):
+                        if has_tried:
+                            self._end_outage()  # the server has answered, or nobody asked it
+                        raise
+                    self.outage.failed(failure, ticket, answers)
+                    self.renew_permit()
+                    self._tell()
+                    now = self._clock()
                     if give_up_at is None:
-                        give_up_at = min(deadline, self._clock() + self._options.connect_retry)
-                    ticket = ticket or self.outage.draw()
-                    record = self.outage.wait_turn(ticket, give_up_at, self._take_idle)
-                if record is None:
-                    has_tried = True
-                    answers = self.outage.answers
-                    record = self._take_or_open()
-            except NotTried:
-                assert error is not None
-                raise type(error)(*error.args) from error  # a copy: the original belongs to another thread
-            except BaseException as failure:
-                if not self._opener.is_refusal(failure):
-                    if has_tried and isinstance(failure, Exception):
-                        self._end_outage()  # the server has answered, or nobody asked it
-                    else:
-                        self.outage.pass_turn(ticket)  # an interrupt, in line or in the attempt: it says nothing of the server
-                    raise
-                is_first = self.outage.failed(failure, ticket, answers)
-                self.renew_permit()
-                if is_first:
-                    self._reports.refused(failure, self._options.connect_retry)
-                    if (seconds := self.outage.announced()) is not None:
-                        self._reports.accepted(seconds)
-                now = self._clock()
-                if give_up_at is None:
-                    give_up_at = min(deadline, now + self._options.connect_retry)
-                if now >= give_up_at:
-                    raise
-            else:
-                if self.outage.error is not None:
-                    self.outage.pass_turn(ticket)  # an idle one came in: nothing was tried
-                return record.info[_PHYSICAL]  # type: ignore[no-any-return]
+                        give_up_at = min(deadline, now + self._options.connect_retry)
+                    if now >= give_up_at:
+                        raise
+                else:
+                    return record.info[_PHYSICAL]  # type: ignore[no-any-return]
+        finally:
+            # An idle one came in, and nothing was tried; or an interrupt came, which says nothing of the server.
+            if ticket is not None:
+                self.outage.pass_turn(ticket)
 
     def _take_own(self, preferred: Physical, fresh_since: float) -> Physical | None:
         """Take or open a connection that this borrower will have for itself; None if it may as well share the one used last."""
@@ -303,10 +301,12 @@ class ConnectionQueue(QueuePool):
             return None
 
     def _end_outage(self) -> None:
-        seconds = self.outage.ended()
+        self.outage.ended()
         self.renew_permit()
-        if seconds is not None:
-            self._reports.accepted(seconds)
+        self._tell()
+
+    def _tell(self) -> None:
+        self.outage.tell(lambda error: self._reports.refused(error, self._options.connect_retry), self._reports.accepted)
 
     def _close_connection(self, connection: Any, *, terminate: bool = False) -> None:
         # The pool says in its own log why it closes; that closing a dead connection fails is no news.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -55,12 +56,12 @@ class Outage:
         self.error: BaseException | None = None  # why the last attempt failed; None: the server is not known to be away
         self.answers = 0  # how often the server has answered
         self._began_at = 0.0
-        self._is_announced = False
-        self._took: float | None = None  # seconds, of an outage that ended before it was announced
         self._line: list[Ticket] = []  # sorted
         self._trying: Ticket | None = None  # out of the line
         self._next_attempt = 0.0
         self._pause = FIRST_PAUSE
+        self._news: deque[BaseException | float] = deque()  # outages that began, by their error, and ended, after so many seconds
+        self._teller = threading.Lock()  # held by who says the news; nobody waits for it
 
     def draw(self) -> Ticket:
         """Return a ticket: behind all that were drawn before."""
@@ -92,50 +93,49 @@ class Outage:
                 self._line.remove(ticket)
                 self._ring_first_locked()
 
-    def failed(self, error: BaseException, ticket: Ticket | None, answers: int) -> bool:
-        """Note that an attempt failed because the server is away; true if it was the first of them.
+    def failed(self, error: BaseException, ticket: Ticket | None, answers: int) -> None:
+        """Note that an attempt failed because the server is away.
 
         ``answers``: how many there were when the attempt began. If there are more, the server has come back since: what this
         one met is over, and another outage would be announced, and the others made to wait, for nothing.
         """
         with self._lock:
             if answers != self.answers:
-                return False
+                return
             is_first = self.error is None
             self.error = error
             if is_first:
                 self._began_at = self._clock()
-                self._is_announced, self._took = False, None
+                self._news.append(error)
             # Several may have begun before the first of them failed: they are no reason for a longer pause.
             if is_first or self._had_turn_locked(ticket):
                 self._next_attempt = self._clock() + self._pause
                 self._pause = min(self._pause * 2, LONGEST_PAUSE)
-            return is_first
 
-    def announced(self) -> float | None:
-        """Note that everybody knows of it. Returns how many seconds it took, if it has ended meanwhile: to be said next."""
-        with self._lock:
-            self._is_announced = True
-            return self._took
-
-    def ended(self) -> float | None:
-        """Note that the server answered: everybody may try.
-
-        Returns: how many seconds it was away, to be said; None if it was not, or if the outage has yet to be announced.
-        """
+    def ended(self) -> None:
+        """Note that the server answered: everybody may try."""
         with self._lock:
             self.answers += 1
-            seconds = None if self.error is None else self._clock() - self._began_at
+            if self.error is not None:
+                self._news.append(self._clock() - self._began_at)
             self.error = self._trying = None
             self._pause = FIRST_PAUSE
             for ticket in self._line:
                 ticket.bell.notify()
-            if seconds is None or self._is_announced:
-                return seconds
-            self._took = seconds
-            return None
 
-    def pass_turn(self, ticket: Ticket | None) -> None:
+    def tell(self, began: Callable[[BaseException], None], ended: Callable[[float], None]) -> None:
+        """Say what is new, in the order in which it came to be. Who is saying something already says this as well, after that."""
+        while self._news and self._teller.acquire(blocking=False):
+            try:
+                news = self._news.popleft() if self._news else None
+                if isinstance(news, BaseException):
+                    began(news)
+                elif news is not None:
+                    ended(news)
+            finally:
+                self._teller.release()
+
+    def pass_turn(self, ticket: Ticket) -> None:
         """Leave the attempt to somebody else, if it was this ticket's."""
         with self._lock:
             self._had_turn_locked(ticket)

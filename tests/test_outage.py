@@ -31,9 +31,16 @@ def clock():
 def outage(clock):
     """An outage that has just begun."""
     outage = Outage(clock)
-    assert outage.failed(OSError("away"), None, outage.answers)
-    assert outage.announced() is None
+    outage.failed(OSError("away"), None, outage.answers)
+    assert told(outage) == ["away"]
     return outage
+
+
+def told(outage):
+    """What is new."""
+    news = []
+    outage.tell(lambda error: news.append(str(error)), news.append)
+    return news
 
 
 def may_try(outage, ticket=None, until=0.0):
@@ -74,39 +81,53 @@ def test_the_pauses_grow_up_to_a_bound_and_start_again_after_a_success(outage, c
 
 def test_attempts_that_had_begun_before_the_outage_was_known_do_not_lengthen_the_pause(outage, clock):
     for _ in range(20):
-        assert not outage.failed(OSError("away"), None, outage.answers)
+        outage.failed(OSError("away"), None, outage.answers)
     assert outage._next_attempt - clock.now == pytest.approx(FIRST_PAUSE)
+    assert told(outage) == []
 
 
-def test_what_an_attempt_met_before_the_server_came_back_begins_no_outage(outage, clock):
+def test_what_an_attempt_met_before_the_server_came_back_begins_no_outage(outage):
     answers = outage.answers
     outage.ended()
-    assert not outage.failed(OSError("away"), None, answers)
-    assert outage.error is None
-    assert outage.failed(OSError("away"), None, outage.answers)
-
-
-def test_how_long_it_took_is_said_once_and_after_that_it_began(clock):
-    outage = Outage(clock)
-    assert outage.ended() is None, "there was none"
+    assert len(told(outage)) == 1
+    outage.failed(OSError("away"), None, answers)
+    assert (outage.error, told(outage)) == (None, [])
     outage.failed(OSError("away"), None, outage.answers)
-    assert outage.announced() is None
-    clock.now += 4
-    assert outage.ended() == 4
-    assert outage.ended() is None
+    assert told(outage) == ["away"]
+
+
+def test_what_is_new_is_said_once_and_in_its_order_whoever_says_it(clock):
+    outage = Outage(clock)
+    outage.ended()
+    assert told(outage) == [], "there was none"
     outage.failed(OSError("away"), None, outage.answers)
     clock.now += 3
-    assert outage.ended() is None, "who announces it has not done so yet"
-    assert outage.ended() is None
-    assert outage.announced() == 3
-
-
-def test_an_outage_that_is_announced_late_says_nothing_of_the_next_one(clock):
-    outage = Outage(clock)
-    outage.failed(OSError("away"), None, outage.answers)
+    outage.ended()
     outage.ended()
     outage.failed(OSError("away again"), None, outage.answers)
-    assert outage.announced() is None
+    clock.now += 4
+    news = []
+
+    def began(error):
+        news.append(str(error))
+        if len(news) == 3:
+            outage.ended()
+        assert told(outage) == [], "somebody is saying it"
+
+    outage.tell(began, news.append)
+    assert news == ["away", 3, "away again", 4]
+    assert told(outage) == []
+
+
+def test_news_that_could_not_be_said_keep_nobody_from_saying_the_next(outage):
+    def fail(seconds):
+        raise ZeroDivisionError
+
+    outage.ended()
+    outage.failed(OSError("away again"), None, outage.answers)
+    with pytest.raises(ZeroDivisionError):
+        outage.tell(fail, fail)
+    assert told(outage) == ["away again"]
 
 
 def test_only_one_tries_at_a_time(outage, clock):

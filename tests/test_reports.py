@@ -10,7 +10,6 @@ import pytest
 from django_sqla_pool import reports
 from django_sqla_pool.outage import Outage
 from django_sqla_pool.physical import Physical
-from django_sqla_pool.reports import Reports
 from tests.support.sessions import session_id
 from tests.support.threads import in_thread, wait_until
 from tests.test_round_trips import make_proxied, proxy  # noqa: F401  (fixtures)
@@ -150,15 +149,15 @@ def test_killed_idle_connections_are_one_warning(make_wrapper, observer, said):
         wrapper.close()
 
 
+def request(wrapper):
+    wrapper.inc_thread_sharing()
+    session_id(wrapper)
+    wrapper.close()
+
+
 def test_a_server_that_goes_away_and_comes_back_is_two_lines_whoever_tries(make_proxied, proxy, said):  # noqa: F811
     wrappers = [make_proxied(CONNECT_RETRY=30) for _ in range(3)]
     proxy.refuse()
-
-    def request(wrapper):
-        wrapper.inc_thread_sharing()
-        session_id(wrapper)
-        wrapper.close()
-
     with (
         in_thread("1", lambda: request(wrappers[0])) as first,
         in_thread("2", lambda: request(wrappers[1])) as second,
@@ -172,45 +171,50 @@ def test_a_server_that_goes_away_and_comes_back_is_two_lines_whoever_tries(make_
     assert "the server accepts connections again, after " in back
 
 
-def hold(monkeypatch, owner, name):
-    """Have the first call of a function wait; returns two events: that it does, and that it may go on."""
-    is_there, may_go_on = threading.Event(), threading.Event()
-    function = getattr(owner, name)
+@pytest.fixture
+def late(monkeypatch):
+    """The first refusal is noted late: two events, that it is to be noted, and that it may be."""
+    has_come, may_be_noted = threading.Event(), threading.Event()
+    failed = Outage.failed
 
-    def late(*args):
-        if not is_there.is_set():
-            is_there.set()
-            assert may_go_on.wait(30)
-        return function(*args)
+    def failed_late(*args):
+        if not has_come.is_set():
+            has_come.set()
+            assert may_be_noted.wait(30)
+        failed(*args)
 
-    monkeypatch.setattr(owner, name, late)
-    return is_there, may_go_on
+    monkeypatch.setattr(Outage, "failed", failed_late)
+    return has_come, may_be_noted
 
 
-@pytest.mark.parametrize("said_late", [[], ["does not accept", "accepts connections again"]], ids=["noted", "announced"])
-def test_a_thread_that_met_the_outage_and_comes_to_itself_after_it_does_not_announce_another(
-    make_proxied, proxy, said, monkeypatch, said_late  # noqa: F811
-):
-    late, other = make_proxied(CONNECT_RETRY=30), make_proxied(CONNECT_RETRY=30)
-    owner, name = (Reports, "refused") if said_late else (Outage, "failed")
-    is_there, may_go_on = hold(monkeypatch, owner, name)
+def test_a_refusal_that_is_noted_when_the_server_is_back_is_no_event(make_proxied, proxy, late, said):  # noqa: F811
+    first, second = make_proxied(CONNECT_RETRY=30), make_proxied(CONNECT_RETRY=30)
+    has_come, may_be_noted = late
     proxy.refuse()
-
-    def request():
-        late.inc_thread_sharing()
-        session_id(late)
-        late.close()
-
-    with in_thread("late", request) as outcome:
-        assert is_there.wait(30)
+    with in_thread("late", lambda: request(first)) as outcome:
+        assert has_come.wait(30)
         proxy.accept()
-        session_id(other)
-        other.close()
-        may_go_on.set()
+        request(second)
+        may_be_noted.set()
+    assert (outcome, said.texts) == ([None], [])
+    assert first.find_pool().snapshot().last_error == ""
+
+
+def test_after_a_refusal_that_was_noted_late_the_next_one_is_an_event(make_proxied, proxy, late, said):  # noqa: F811
+    first, second = make_proxied(CONNECT_RETRY=30), make_proxied(CONNECT_RETRY=30)
+    has_come, may_be_noted = late
+    proxy.refuse()
+    with in_thread("late", lambda: request(first)) as outcome:
+        assert has_come.wait(30)
+        proxy.accept()
+        session_id(second)  # and it is kept
+        proxy.refuse()
+        may_be_noted.set()
+        wait_until(lambda: said.containing("the server does not accept connections"))
+        proxy.accept()
     assert outcome == [None]
-    assert len(said.texts) == len(said_late)
-    assert all(words in text for words, text in zip(said_late, said.texts, strict=True))
-    assert late.find_pool().snapshot().last_error == ""
+    assert [" accepts " in text for text in said.texts] == [False, True]
+    second.close()
 
 
 def test_a_wrong_password_is_no_event(make_wrapper, said):
