@@ -88,7 +88,7 @@ _GEVENT = (OURS, GEVENT_POOL, CLOSED)
 SITES = (
     Site("gunicorn, 16 threads", "gunicorn", _gunicorn(1, *_THREADS), THREADED, _EVERY, _KEEPERS),
     Site("gunicorn, 2 x 16 threads", "gunicorn", _gunicorn(2, *_THREADS), THREADED, _BOTH, _KEEPERS, workers=2, slices=(12, 2)),
-    # Some pools are dearer in the first fifth of a second after a rest, in which each connection is pinged: it is not to be all.
+    # In slices of a second: what comes of the pings after a rest is not to be all that is measured.
     Site("uvicorn", "uvicorn", (*_UVICORN, "--fd", "{}"), THREADED, (*_BOTH, TLS), _POOLS, slices=(3, 1), seconds=1.0),
     Site("gunicorn, gevent", "gevent", _gunicorn(1, "--worker-class", "gevent"), _GEVENT, ("postgresql",)),
 )
