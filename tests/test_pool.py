@@ -554,6 +554,44 @@ def test_an_interrupt_while_a_connection_is(step, closed, make_pool, monkeypatch
         assert figures(pool) == (1, 0, closed)
 
 
+@pytest.mark.parametrize("step", ["open", "is_refusal"])
+def test_an_interrupt_while_the_server_is_away_leaves_the_turn_to_the_next(step, make_pool, monkeypatch, clock):
+    pool = make_pool(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0, CONNECT_RETRY=30)
+    outage = pool._queue.outage
+    outage.failed(OSError("away"), None, outage.answers)
+    clock.now += 1  # the next attempt is due
+    with monkeypatch.context() as patch:
+        patch.setattr(pool.opener, "open", mock.Mock(side_effect=LookupError))
+        patch.setattr(pool.opener, step, mock.Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            pool.checkout()
+    assert str(pool._queue.last_error) == "away", "it says nothing of the server"
+    with pool.checkout():
+        assert figures(pool) == (1, 0, {})
+
+
+def test_a_server_that_answers_with_an_error_is_not_away(make_pool, monkeypatch, clock):
+    pool = make_pool(TIMEOUT=0, CONNECT_RETRY=30)
+    outage = pool._queue.outage
+    outage.failed(OSError("away"), None, outage.answers)
+    clock.now += 1  # the next attempt is due
+    monkeypatch.setattr(pool.opener, "open", mock.Mock(side_effect=LookupError))
+    with pytest.raises(LookupError):
+        pool.checkout()
+    assert pool._queue.last_error is None
+
+
+def test_an_interrupt_in_line_does_not_end_the_outage(make_pool, monkeypatch):
+    """By an exception that is like any other, as Celery's SoftTimeLimitExceeded is."""
+    pool = make_pool(TIMEOUT=0, CONNECT_RETRY=30)
+    outage = pool._queue.outage
+    outage.failed(OSError("away"), None, outage.answers)
+    monkeypatch.setattr(outage, "wait_turn", mock.Mock(side_effect=LookupError))
+    with pytest.raises(LookupError):
+        pool.checkout()
+    assert str(pool._queue.last_error) == "away"
+
+
 def test_an_interrupt_while_a_connection_is_probed_gives_the_place_back(make_pool, monkeypatch):
     pool = make_pool(POOL_SIZE=1, MAX_OVERFLOW=0, TIMEOUT=0)
     lend(pool, 1)

@@ -201,20 +201,22 @@ def test_a_refusal_that_is_noted_when_the_server_is_back_is_no_event(make_proxie
 
 
 def test_after_a_refusal_that_was_noted_late_the_next_one_is_an_event(make_proxied, proxy, late, said):  # noqa: F811
-    first, second = make_proxied(CONNECT_RETRY=30), make_proxied(CONNECT_RETRY=30)
+    holder, first, second = (make_proxied(CONNECT_RETRY=30) for _ in range(3))
+    session_id(holder)  # the server has answered before
     has_come, may_be_noted = late
     proxy.refuse()
     with in_thread("late", lambda: request(first)) as outcome:
         assert has_come.wait(30)
         proxy.accept()
-        session_id(second)  # and it is kept
+        session_id(second)  # and the connection is kept: the other has to open one
         proxy.refuse()
         may_be_noted.set()
         wait_until(lambda: said.containing("the server does not accept connections"))
         proxy.accept()
     assert outcome == [None]
     assert [" accepts " in text for text in said.texts] == [False, True]
-    second.close()
+    for wrapper in (holder, second):
+        wrapper.close()
 
 
 def test_a_wrong_password_is_no_event(make_wrapper, said):
