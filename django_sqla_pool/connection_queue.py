@@ -147,29 +147,25 @@ class ConnectionQueue(QueuePool):
                     return latest.info[_PHYSICAL]  # type: ignore[no-any-return]
         give_up_at: float | None = None
         ticket: Ticket | None = None
-        answers = 0
         try:
             while True:
-                record: ConnectionPoolEntry | None = None
-                has_tried = False
-                try:
-                    error = self.outage.error
-                    if error is not None and self._options.connect_retry:
-                        if give_up_at is None:
-                            give_up_at = min(deadline, self._clock() + self._options.connect_retry)
-                        ticket = ticket or self.outage.draw()
+                error = self.outage.error
+                if error is not None and self._options.connect_retry:
+                    if give_up_at is None:
+                        give_up_at = min(deadline, self._clock() + self._options.connect_retry)
+                    ticket = ticket or self.outage.draw()
+                    try:
                         record = self.outage.wait_turn(ticket, give_up_at, self._take_idle)
-                    if record is None:
-                        has_tried = True
-                        answers = self.outage.answers
-                        record = self._take_or_open()
-                except NotTried:
-                    assert error is not None
-                    raise type(error)(*error.args) from error  # a copy: the original belongs to another thread
+                    except NotTried:
+                        raise type(error)(*error.args) from error  # a copy: the original belongs to another thread
+                    if record is not None:
+                        return record.info[_PHYSICAL]  # type: ignore[no-any-return]
+                answers = self.outage.answers
+                try:
+                    return self._take_or_open().info[_PHYSICAL]  # type: ignore[no-any-return]
                 except Exception as failure:
                     if not self._opener.is_refusal(failure):
-                        if has_tried:
-                            self._end_outage()  # the server has answered, or nobody asked it
+                        self._end_outage()  # the server has answered, or nobody asked it
                         raise
                     self.outage.failed(failure, ticket, answers)
                     self.renew_permit()
@@ -179,8 +175,6 @@ class ConnectionQueue(QueuePool):
                         give_up_at = min(deadline, now + self._options.connect_retry)
                     if now >= give_up_at:
                         raise
-                else:
-                    return record.info[_PHYSICAL]  # type: ignore[no-any-return]
         finally:
             # An idle one came in, and nothing was tried; or an interrupt came, which says nothing of the server.
             if ticket is not None:
