@@ -5,17 +5,17 @@ from __future__ import annotations
 import atexit
 import ctypes
 import gc
-import linecache
 import multiprocessing
 import os
 import sys
+import threading
 from contextlib import contextmanager
 
 import pytest
 from django.db import ProgrammingError, connections, transaction
 
 from django_sqla_pool import housekeeper, process, registry, snapshots
-from tests.support.children import in_child
+from tests.support.children import Child, in_child
 from tests.support.sessions import session_id
 from tests.support.threads import wait_until
 
@@ -146,14 +146,30 @@ def test_a_grandchild_is_as_safe_as_a_child(wrapper, observer):
 
 def in_child_without_hooks(function, leave=os._exit):
     """As in_child, but the fork is libc's, as of a server written in C: it runs no Python code in the child."""
-    wait_until(housekeeper_sleeps)  # a thread that waits for the interpreter at this moment would leave the child without threads
-    return in_child(function, leave, fork=ctypes.PyDLL(None).fork)
+    interval = sys.getswitchinterval()
+
+    def work():
+        sys.setswitchinterval(interval)
+        return function()
+
+    with housekeeper_held():
+        child = Child(work, leave, fork=ctypes.PyDLL(None).fork)
+    return child.answer()
 
 
-def housekeeper_sleeps():
-    thread = housekeeper._thread
-    frame = sys._current_frames().get(thread.ident) if thread is not None else None
-    return frame is None or "inbox.get(" in linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+@contextmanager
+def housekeeper_held():
+    """Have the housekeeper wait for this thread: one that waits for the interpreter would leave such a child without threads."""
+    interval, begun, may_end = sys.getswitchinterval(), threading.Event(), threading.Event()
+    assert housekeeper._thread is not None
+    sys.setswitchinterval(1000.0)  # so that it has the interpreter, once it is told to wait, until it does
+    try:
+        housekeeper.submit(lambda: (begun.set(), may_end.wait()))
+        assert begun.wait(10)
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+        may_end.set()
 
 
 def test_a_fork_without_pythons_hooks_is_noticed_at_the_next_checkout(wrapper, observer):
@@ -225,8 +241,6 @@ def test_a_child_without_pythons_hooks_that_ends_as_python_does_harms_nobody(wra
 
 @pytest.mark.filterwarnings("default::DeprecationWarning")
 def test_a_fork_while_other_threads_are_inside_checkout(make_wrapper):
-    import threading
-
     stop = threading.Event()
     errors = []
 
