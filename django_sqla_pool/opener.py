@@ -51,8 +51,9 @@ class WrapperOpener:
     def open(self) -> Driver:
         configurator = self._make_configurator()
         parameters = configurator.get_connection_params()
-        connection = configurator.connection = configurator.get_new_connection(parameters)
+        connection = configurator.get_new_connection(parameters)
         try:
+            _connect(configurator, connection)
             configurator.set_autocommit(self._settings["AUTOCOMMIT"])
             configurator.init_connection_state()
             driver = self._driver_class(connection, self._settings["AUTOCOMMIT"], parameters)
@@ -75,7 +76,7 @@ class WrapperOpener:
         driver.reset_session()
         configurator = self._make_configurator()
         vars(configurator).update(driver.wrapper_state)
-        configurator.connection = driver.connection
+        _connect(configurator, driver.connection)
         configurator.autocommit = self._settings["AUTOCOMMIT"]
         try:
             configurator.init_connection_state()
@@ -91,3 +92,13 @@ class WrapperOpener:
             configurator = self._wrapper_class(self._settings, self._alias)
         vars(configurator).update(self.facts)
         return configurator
+
+
+def _connect(configurator: Any, connection: Any) -> None:
+    configurator.connection = connection
+    # Its cursors ask for one. What somebody has put in the place of Django's own, for all wrappers, may connect a request's.
+    vars(configurator)["ensure_connection"] = _be_connected
+
+
+def _be_connected() -> None:
+    """It is, as long as anybody uses it."""

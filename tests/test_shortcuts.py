@@ -294,6 +294,19 @@ def test_an_ensure_connection_that_somebody_has_put_around_another_is_called(pla
 
 
 @pytest.mark.parametrize("use", ["ensure_connection", "cursor"])
+@pytest.mark.parametrize("reset", ["rollback", "session"])
+def test_what_connects_one_wrapper_whoever_asks_does_not_check_out_to_open(make_wrapper, use, reset):
+    """Django's own tests put such a one in place."""
+    wrapper = make_wrapper(POOL_SIZE=2, MAX_OVERFLOW=0, TIMEOUT=2, RESET=reset)
+    bound = wrapper.ensure_connection
+    with mock.patch.object(BaseDatabaseWrapper, "ensure_connection", side_effect=lambda: bound()):
+        for _ in range(2):  # opened, and restored by what RESET says
+            getattr(wrapper, use)()
+            wrapper.close()
+    assert wrapper.find_pool().snapshot().opened == 1
+
+
+@pytest.mark.parametrize("use", ["ensure_connection", "cursor"])
 @pytest.mark.parametrize("is_atomic", [True, False])
 def test_what_is_put_in_the_place_of_djangos_ensure_connection_may_call_what_was_bound_before(is_atomic, use, connected):
     bound = connected.ensure_connection
