@@ -374,8 +374,7 @@ def test_a_round_that_fails_is_made_again(wrapper, monkeypatch, caplog):
         monkeypatch.setattr(pool, "sweep", lambda: done.set())
         raise LookupError("a round's bug")
 
-    monkeypatch.setattr(pool, "sweep", fail)
-    housekeeper.submit(housekeeper.wake)
+    housekeeper.submit(lambda: monkeypatch.setattr(pool, "sweep", fail))  # the last job: nobody wakes it for the second round
     assert done.wait(10)
     assert "a round's bug" in caplog.text
 
