@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import pytest
 
 from tests.support import project
+from tests.support.sessions import session_id
 
 
 @pytest.fixture
@@ -49,3 +52,33 @@ def test_a_test_run_touches_test_databases_only(alias, observer, production):
         assert "\nOK" in output
         assert databases(observer, production) == before
     assert notes(alias, production) == "['precious']"
+
+
+@pytest.mark.parametrize("step", ["_create_test_db", "_clone_test_db", "_destroy_test_db"])
+def test_nobody_is_connected_to_a_database_that_the_runner_needs(alias, make_wrapper, observer, step):
+    """Not even idle, when Django's own method is called."""
+    real = make_wrapper()
+    creation = real.creation
+    if step == "_clone_test_db":
+        words, name = ("1", 0), creation.get_test_db_clone_settings("1")["NAME"]
+    else:
+        name = creation._get_test_db_name()
+        words = (0, True) if step == "_create_test_db" else (name, 0)
+    observer.query(f"DROP DATABASE IF EXISTS {name}")
+    observer.query(f"CREATE DATABASE {name}")
+    needed = [make_wrapper(NAME=name)] if step == "_destroy_test_db" else [make_wrapper(NAME=name), real]
+    sessions = {wrapper.settings_dict["NAME"]: {session_id(wrapper)} for wrapper in needed}
+    for wrapper in needed:
+        if wrapper is not real or step != "_clone_test_db":  # which is called while the runner's own is connected
+            wrapper.close()
+    assert all(observer.sessions(name) >= ours for name, ours in sessions.items())
+
+    def check(*_):
+        for name, ours in sessions.items():
+            observer.wait_until_gone(ours, name)
+
+    _, behind, *_ = [each for each in type(creation).__mro__ if step in vars(each)]
+    with mock.patch.object(behind, step, side_effect=check) as called:
+        getattr(creation, step)(*words)
+    called.assert_called_once()
+    observer.query(f"DROP DATABASE {name}")
