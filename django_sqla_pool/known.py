@@ -6,10 +6,12 @@ Django or since somebody has put his own there, does something that is not done 
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
+from django.utils.asyncio import async_unsafe
 from django.utils.functional import cached_property
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "send",
     "take_cursor",
     "timezone_name",
+    "unguarded",
     "validate_thread_sharing",
 ]
 
@@ -56,6 +59,8 @@ _CLOSE = (
     *("validate_thread_sharing", "run_on_commit", "closed_in_transaction", "connection", "_close", "in_atomic_block"),
     "needs_rollback",
 )
+# In no order: that in which an ``except`` comes depends on the interpreter.
+_GUARD = frozenset({"get_running_loop", "RuntimeError", "os", "environ", "get", "SynchronousOnlyOperation"})
 
 
 def is_known(method: Any, names: tuple[str, ...], *, is_async_unsafe: bool = False) -> bool:
@@ -63,6 +68,13 @@ def is_known(method: Any, names: tuple[str, ...], *, is_async_unsafe: bool = Fal
     function = getattr(method, "__wrapped__", None) if is_async_unsafe else method
     code = getattr(function, "__code__", None)
     return code is not None and code.co_names == names
+
+
+def unguarded(method: Any) -> Any:
+    """Return the function that Django's ``async_unsafe()`` guards here; None, if it is not around it, or not known."""
+    guard = async_unsafe(unguarded).__code__
+    is_guarded = type(method) is FunctionType and method.__code__ is guard and frozenset(guard.co_names) == _GUARD
+    return method.__wrapped__ if is_guarded else None
 
 
 def _django(name: str, names: tuple[str, ...], *, is_async_unsafe: bool = False, of: type = BaseDatabaseWrapper) -> Any:

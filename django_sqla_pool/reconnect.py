@@ -6,7 +6,6 @@ connection, and the stand-ins that would answer them. It lends nothing.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -36,10 +35,10 @@ def is_plain(wrapper_class: type[BaseDatabaseWrapper]) -> bool:
     )
 
 
-def reconnect(wrapper: Any, state: dict[str, Any]) -> None:
+def reconnect(wrapper: Any, state: dict[str, Any], now: float) -> None:
     """Do to a wrapper what connect() does, after its check of the settings.
 
-    ``state``: of that connection, by ``state_of()``.
+    ``state``: of that connection, by ``state_of()``. ``now``: as ``time.monotonic()`` says.
     """
     settings = wrapper.settings_dict
     wrapper.__dict__.update(state)  # one step instead of nine
@@ -47,7 +46,7 @@ def reconnect(wrapper: Any, state: dict[str, Any]) -> None:
     wrapper.atomic_blocks = []
     wrapper.health_check_enabled = settings["CONN_HEALTH_CHECKS"]
     max_age = settings["CONN_MAX_AGE"]
-    wrapper.close_at = None if max_age is None else time.monotonic() + max_age
+    wrapper.close_at = None if max_age is None else now + max_age
     if wrapper.run_commit_hooks_on_set_autocommit_on:
         wrapper.note_autocommit(wrapper.autocommit)
     if connection_created.receivers:

@@ -87,21 +87,21 @@ class _Pooled(BaseDatabaseWrapper):
     health_check_done: bool
     _thread_ident: int
 
-    _lease: Lease | None = None
-    _previous: Lease | None = None  # the lease before, and
+    # Set in __init__ alone: what a wrapper and its class both have is looked for in both, at each use.
+    _lease: Lease | None
+    _previous: Lease | None  # the lease before, and
     _lookup: Lookup  # what it was found by
-    _is_pooled = False  # until __init__ is through: an engine may query in there
+    _is_pooled: bool  # not until __init__ is through: an engine may query in there
+    _uses_tz: bool  # noted when the name of the time zone is
     # The class whose methods super() finds here; _Unknown, if they are of several. To ask it whether they are Django's own takes
     # a third of the steps that it takes to ask super().
     _behind: type[Any]
     _is_plain = False  # true: what is done here in Django's stead is what Django would do, for all that the class says
-    _are_cursors_wrapped = False  # by create_cursor()
-    _uses_tz = False  # noted when the name of the time zone is
+    _are_cursors_wrapped = False  # by create_cursor(), of which
+    _create_cursor: tuple[Any, Any]  # these are the method of the class and what is behind its guard; None, if that is not known
     _ensures_behind = 0  # the thread in which somebody's own ensure_connection() is running
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Set here, though the class has them: so they are at the same place in the dict of each wrapper, where the interpreter
-        # looks first.
         self._lease = self._previous = None
         self._uses_tz = self._is_pooled = False
         super().__init__(*args, **kwargs)
@@ -116,6 +116,8 @@ class _Pooled(BaseDatabaseWrapper):
             and cls.validate_thread_sharing is _Pooled.validate_thread_sharing
             and cls._behind.validate_thread_sharing is known.validate_thread_sharing
         )
+        create_cursor = known.unguarded(cls.create_cursor)
+        cls._create_cursor = (create_cursor and cls.create_cursor, create_cursor)
 
     def find_pool(self) -> Pool | None:
         """Return the pool for the settings as they are now; None if this wrapper connects by itself."""
@@ -177,7 +179,7 @@ class _Pooled(BaseDatabaseWrapper):
                     and previous.pool.resume(previous)
                 ):
                     self._lease = previous
-                    reconnect.reconnect(self, previous.physical.driver.reconnected_state)
+                    reconnect.reconnect(self, previous.physical.driver.reconnected_state, previous.since)
                     return
                 previous.close()  # there will be another; and an interrupt may have lost this one just after it was resumed
             found = self._look_up()
@@ -188,7 +190,7 @@ class _Pooled(BaseDatabaseWrapper):
                     # With this Django's begins.
                     self.__dict__.update(reconnect.state_of(None, self.autocommit), savepoint_ids=[], atomic_blocks=[])
                     raise
-                reconnect.reconnect(self, lease.physical.driver.reconnected_state)
+                reconnect.reconnect(self, lease.physical.driver.reconnected_state, lease.since)
                 return
             if found is not None:
                 self._connect_from(found)
@@ -354,7 +356,7 @@ class _Pooled(BaseDatabaseWrapper):
         return super().cursor()
 
     def _cursor(self, name: str | None = None) -> Any:
-        """As Django does, for each cursor, with four calls less: what they make sure of is so already, and few fail."""
+        """As Django does, for each cursor, with five calls less: what they make sure of is so already, and few fail."""
         if self._behind._cursor is not known.take_cursor:
             return super()._cursor(name)  # type: ignore[misc]
         self.close_if_health_check_failed()
@@ -370,7 +372,16 @@ class _Pooled(BaseDatabaseWrapper):
         try:
             if connects:
                 self.connect()
-            return self._prepare_cursor(self.create_cursor(name))
+            guarded, create_cursor = self._create_cursor
+            if (
+                self.__class__.create_cursor is guarded
+                and "create_cursor" not in self.__dict__
+                and _get_running_loop() is None
+            ):
+                cursor = create_cursor(self, name)
+            else:
+                cursor = self.create_cursor(name)
+            return self._prepare_cursor(cursor)
         except BaseException:
             with self.wrap_database_errors:
                 raise
@@ -426,10 +437,12 @@ class _Pooled(BaseDatabaseWrapper):
         self.health_check_done = True
 
     def close_if_unusable_or_obsolete(self) -> None:
-        if self._lease is None:
+        lease = self._lease
+        if lease is None:
             if self.connection is not None:
                 super().close_if_unusable_or_obsolete()
-        elif self.close_at is None or time.monotonic() < self.close_at:
+        # Mostly it was so from the first: with a CONN_MAX_AGE of 0 no clock is asked.
+        elif (obsolete_at := self.close_at) is None or (obsolete_at > lease.since and time.monotonic() < obsolete_at):
             super().close_if_unusable_or_obsolete()
         else:
             # It is given back in any case, and verified before it is lent again: Django need not look at its autocommit, nor ping

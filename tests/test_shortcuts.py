@@ -140,7 +140,7 @@ def test_an_engines_own_close_is_called(make_engine):
 # ------------------------------------------------------------------------------------------------ what of Django is known
 
 
-@pytest.mark.parametrize("name", sorted({*known.__all__} - {"CONNECT", "is_known"}))
+@pytest.mark.parametrize("name", sorted({*known.__all__} - {"CONNECT", "is_known", "unguarded"}))
 def test_this_djangos_methods_are_known(name):
     of_cursors = {"execute": "execute", "execute_with_wrappers": "_execute_with_wrappers", "send": "_execute"}
     of_databases = {"take_cursor": "_cursor", "prepare_cursor": "_prepare_cursor"}
@@ -166,6 +166,25 @@ def test_a_method_that_does_something_else_is_not_known():
     assert not known.is_known(around, known.CONNECT, is_async_unsafe=True)
 
 
+def test_this_djangos_guard_against_event_loops_is_known(wrapper):
+    engine = type(wrapper)
+    assert engine._create_cursor == (engine.create_cursor, engine.create_cursor.__wrapped__)
+
+
+def test_what_is_behind_another_guard_is_not_known(wrapper, monkeypatch):
+    guarded = type(wrapper).create_cursor
+
+    @wraps(guarded.__wrapped__)
+    def watched(*args):
+        return guarded(*args)
+
+    assert known.unguarded(watched) is None
+    assert known.unguarded(Proxy(guarded, [])) is None
+    assert known.unguarded(guarded.__wrapped__) is None
+    monkeypatch.setattr(known, "_GUARD", frozenset({"get_running_loop", "RuntimeError", "a_later_addition"}))
+    assert known.unguarded(guarded) is None
+
+
 # ------------------------------------------------------------------------------------------------------- an event loop
 
 
@@ -185,10 +204,11 @@ def test_what_django_refuses_under_an_event_loop_is_refused(name, is_connected, 
     wrapper.close()
 
 
-def test_the_making_of_a_cursor_is_refused_under_an_event_loop(connected):
+@pytest.mark.parametrize("name", ["create_cursor", "_cursor"])
+def test_the_making_of_a_cursor_is_refused_under_an_event_loop(name, connected):
     async def view():
         with pytest.raises(SynchronousOnlyOperation):
-            connected.create_cursor()
+            getattr(connected, name)()
 
     asyncio.run(view())
     connected.close()
@@ -282,6 +302,15 @@ def test_what_somebody_has_put_in_the_place_of_a_method_is_called_for_each_curso
     # Connected once, whoever did it.
     figures = wrapper.find_pool().snapshot()
     assert (figures.in_use, figures.opened, figures.checkouts) == (1, 1, 2)
+    wrapper.close()
+
+
+@pytest.mark.parametrize("place", ["wrapper", "its class", "the engine's class"], indirect=True)
+def test_what_somebody_has_put_in_the_place_of_what_makes_a_cursor_is_called_each_time(place, put, wrapper):
+    calls = put(place, "create_cursor")
+    for number in (1, 2):
+        session_id(wrapper)
+        assert len(calls) == number
     wrapper.close()
 
 

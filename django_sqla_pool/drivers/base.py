@@ -76,6 +76,8 @@ class Driver(abc.ABC):
         self.parameters = parameters
         self.wrapper_state: dict[str, Any] = {}
         self.reconnected_state: dict[str, Any] = {}  # and what Django's connect() leaves on a wrapper
+        self.cursors_seen = 0  # how many have passed through Django; counted only by drivers whose wrappers' cursors are wrapped
+        self.is_answer_due = False  # True: reset() has sent something, and left its answer to be read by read_answer()
         self._pollfd = _PollFd(self.fileno(), select.POLLIN | getattr(select, "POLLRDHUP", 0), 0)
         self.poll = functools.partial(_poll, ctypes.byref(self._pollfd), _ONE, 0)  # 0: nothing to read, not closed
 
@@ -131,9 +133,6 @@ class Driver(abc.ABC):
             if not self.is_idle(False):
                 raise ResetFailed("still in a transaction after a rollback")
         self.restore_autocommit()
-
-    cursors_seen = 0  # how many have passed through Django; counted only by drivers whose wrappers' cursors are wrapped
-    is_answer_due = False  # True: reset() has sent something, and left its answer to be read by read_answer()
 
     def read_answer(self, seconds: float) -> None:  # noqa: B027  (most drivers leave no answer)
         """Read the answer that is due; the connection must not be used before.
