@@ -6,6 +6,7 @@ connection, and the stand-ins that would answer them. It lends nothing.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -35,10 +36,10 @@ def is_plain(wrapper_class: type[BaseDatabaseWrapper]) -> bool:
     )
 
 
-def reconnect(wrapper: Any, state: dict[str, Any], now: float) -> None:
+def reconnect(wrapper: Any, state: dict[str, Any], since: float) -> None:
     """Do to a wrapper what connect() does, after its check of the settings.
 
-    ``state``: of that connection, by ``state_of()``. ``now``: as ``time.monotonic()`` says.
+    ``state``: of that connection, by ``state_of()``. ``since``: when it was lent; with a CONN_MAX_AGE of 0 it is obsolete then.
     """
     settings = wrapper.settings_dict
     wrapper.__dict__.update(state)  # one step instead of nine
@@ -46,7 +47,7 @@ def reconnect(wrapper: Any, state: dict[str, Any], now: float) -> None:
     wrapper.atomic_blocks = []
     wrapper.health_check_enabled = settings["CONN_HEALTH_CHECKS"]
     max_age = settings["CONN_MAX_AGE"]
-    wrapper.close_at = None if max_age is None else now + max_age
+    wrapper.close_at = None if max_age is None else time.monotonic() + max_age if max_age else since
     if wrapper.run_commit_hooks_on_set_autocommit_on:
         wrapper.note_autocommit(wrapper.autocommit)
     if connection_created.receivers:

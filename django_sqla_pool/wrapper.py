@@ -87,7 +87,6 @@ class _Pooled(BaseDatabaseWrapper):
     health_check_done: bool
     _thread_ident: int
 
-    # Set in __init__ alone: what a wrapper and its class both have is looked for in both, at each use.
     _lease: Lease | None
     _previous: Lease | None  # the lease before, and
     _lookup: Lookup  # what it was found by
@@ -98,12 +97,18 @@ class _Pooled(BaseDatabaseWrapper):
     _behind: type[Any]
     _is_plain = False  # true: what is done here in Django's stead is what Django would do, for all that the class says
     _are_cursors_wrapped = False  # by create_cursor(), of which
-    _create_cursor: tuple[Any, Any]  # these are the method of the class and what is behind its guard; None, if that is not known
+    _cursor_makers: tuple[Any, Any]  # these are the method of the class and what is behind its guard; None, if that is not known
     _ensures_behind = 0  # the thread in which somebody's own ensure_connection() is running
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __new__(cls, *_: Any, **__: Any) -> _Pooled:
+        # Not on the class as well: what both have is looked for in both, at each use. Nor in __init__, which an engine may leave
+        # out, in calling that of Django's engine by its name: then it is not pooled.
+        self = super().__new__(cls)
         self._lease = self._previous = None
         self._uses_tz = self._is_pooled = False
+        return self
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_pooled = self.alias != NO_DB_ALIAS and not is_unpooled()
 
@@ -117,7 +122,7 @@ class _Pooled(BaseDatabaseWrapper):
             and cls._behind.validate_thread_sharing is known.validate_thread_sharing
         )
         create_cursor = known.unguarded(cls.create_cursor)
-        cls._create_cursor = (create_cursor and cls.create_cursor, create_cursor)
+        cls._cursor_makers = (create_cursor and cls.create_cursor, create_cursor)
 
     def find_pool(self) -> Pool | None:
         """Return the pool for the settings as they are now; None if this wrapper connects by itself."""
@@ -372,7 +377,7 @@ class _Pooled(BaseDatabaseWrapper):
         try:
             if connects:
                 self.connect()
-            guarded, create_cursor = self._create_cursor
+            guarded, create_cursor = self._cursor_makers
             if (
                 self.__class__.create_cursor is guarded
                 and "create_cursor" not in self.__dict__
@@ -441,8 +446,8 @@ class _Pooled(BaseDatabaseWrapper):
         if lease is None:
             if self.connection is not None:
                 super().close_if_unusable_or_obsolete()
-        # Mostly it was so from the first: with a CONN_MAX_AGE of 0 no clock is asked.
-        elif (obsolete_at := self.close_at) is None or (obsolete_at > lease.since and time.monotonic() < obsolete_at):
+        # With a CONN_MAX_AGE of 0 it is obsolete from the first, and no clock is asked.
+        elif (close_at := self.close_at) is None or (close_at != lease.since and time.monotonic() < close_at):
             super().close_if_unusable_or_obsolete()
         else:
             # It is given back in any case, and verified before it is lent again: Django need not look at its autocommit, nor ping

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from contextlib import closing
 from functools import wraps
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -89,6 +92,58 @@ def test_an_end_under_an_event_loop_is_refused(connected):
     assert connected.connection is not None
 
 
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_an_end_closes_what_is_older_than_conn_max_age(is_resumed, make_wrapper):
+    wrapper = make_wrapper(CONN_MAX_AGE=60)
+    if is_resumed:
+        wrapper.ensure_connection()
+        wrapper.close()
+    before = time.monotonic()
+    wrapper.ensure_connection()
+    assert before + 60 <= wrapper.close_at <= time.monotonic() + 60
+    lent = wrapper.connection
+    wrapper.close_if_unusable_or_obsolete()
+    assert wrapper.connection is lent
+    wrapper.close_at = before
+    wrapper.close_if_unusable_or_obsolete()
+    assert wrapper.connection is None
+
+
+@pytest.fixture
+def set_clock(monkeypatch):
+    """Set the time for wrappers, Django's too, as tools do that freeze it for a test; the pool has its clock already."""
+
+    def set_clock(clock):
+        for module in ("django_sqla_pool.wrapper", "django_sqla_pool.reconnect", "django.db.backends.base.base"):
+            monkeypatch.setattr(f"{module}.time", SimpleNamespace(monotonic=clock))
+
+    return set_clock
+
+
+@pytest.mark.parametrize("now", [5.0, 2e9])
+def test_an_end_keeps_what_is_younger_than_conn_max_age_by_whatever_clock(now, make_wrapper, set_clock):
+    wrapper = make_wrapper(CONN_MAX_AGE=60)
+    set_clock(lambda: now)
+    wrapper.ensure_connection()
+    wrapper.close_if_unusable_or_obsolete()
+    assert wrapper.connection is not None
+    set_clock(lambda: now + 60)
+    wrapper.close_if_unusable_or_obsolete()
+    assert wrapper.connection is None
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_with_a_conn_max_age_of_0_no_clock_is_asked_at_the_end(is_resumed, wrapper, set_clock):
+    assert wrapper.settings_dict["CONN_MAX_AGE"] == 0
+    if is_resumed:
+        wrapper.ensure_connection()
+        wrapper.close()
+    set_clock(None)
+    wrapper.ensure_connection()
+    wrapper.close_if_unusable_or_obsolete()
+    assert wrapper.connection is None
+
+
 @pytest.mark.parametrize("where", ["wrapper", "class"])
 def test_a_close_that_somebody_has_put_in_djangos_place_is_called(connected, where):
     with mock.patch.object(connected if where == "wrapper" else BaseDatabaseWrapper, "close") as close:
@@ -168,7 +223,7 @@ def test_a_method_that_does_something_else_is_not_known():
 
 def test_this_djangos_guard_against_event_loops_is_known(wrapper):
     engine = type(wrapper)
-    assert engine._create_cursor == (engine.create_cursor, engine.create_cursor.__wrapped__)
+    assert engine._cursor_makers == (engine.create_cursor, engine.create_cursor.__wrapped__)
 
 
 def test_what_is_behind_another_guard_is_not_known(wrapper, monkeypatch):
@@ -747,6 +802,14 @@ def test_a_connection_that_an_engine_has_put_his_own_around_makes_the_cursors(ma
     wrapper.close()
     assert rollbacks(wrapper) == before
     wrapper.close()
+
+
+@pytest.mark.parametrize("alias", ["mysql"])
+def test_a_connection_that_somebody_opens_by_the_class_of_ours_makes_cursors(connected):
+    with closing(type(connected.connection)(**connected.get_connection_params())) as another, another.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
+    connected.close()
 
 
 @pytest.mark.parametrize("alias", ["mysql"])

@@ -12,6 +12,7 @@ import pytest
 from django.db import ProgrammingError, connections, transaction
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.signals import connection_created
+from django.db.utils import load_backend
 
 from django_sqla_pool import housekeeper, known, reconnect
 from django_sqla_pool import wrapper as wrapper_module
@@ -332,6 +333,21 @@ def test_a_wrapper_that_is_not_pooled_has_no_pool_to_close(alias):
     unpooled = type(connections[alias])(connections[alias].settings_dict, NO_DB_ALIAS)
     unpooled.close_pool()
     assert unpooled.find_pool() is None
+
+
+def test_an_engine_that_calls_djangos_init_by_its_name_connects_by_itself(make_wrapper):
+    template = make_wrapper()
+    base = load_backend(f"django.db.backends.{template.vendor}").DatabaseWrapper
+
+    def __init__(self, *args):
+        base.__init__(self, *args)
+
+    wrapper = type("Engine", (type(template),), {"__init__": __init__})(template.settings_dict, template.alias)
+    wrapper.close_if_unusable_or_obsolete()
+    assert session_id(wrapper)
+    assert wrapper.find_pool() is None
+    wrapper.close_if_unusable_or_obsolete()
+    assert wrapper.connection is None
 
 
 def test_a_connection_that_cannot_be_set_up_is_closed(make_wrapper, observer):

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import checkout, churn, contention, footprint, growth, http
+from . import checkout, churn, contention, footprint, growth, http, request
 
 EXPERIMENTS: dict[str, ModuleType] = {
-    module.NAME: module for module in (checkout, http, contention, churn, footprint, growth)
+    module.NAME: module for module in (checkout, request, http, contention, churn, footprint, growth)
 }

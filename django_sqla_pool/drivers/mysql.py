@@ -44,7 +44,7 @@ def _counting(kind: Any) -> Any:
     """
 
     class Counting(kind):  # type: ignore[misc]
-        cursors_made: int
+        cursors_made = 0
 
         def cursor(self, *args: Any, **kwargs: Any) -> Any:
             self.cursors_made += 1
@@ -65,7 +65,6 @@ class _MySQL(Driver):
         self._untouched = _AUTOCOMMIT if autocommit else 0
         try:
             connection.__class__ = _counting(connection.__class__)  # the object stays the driver's own
-            connection.cursors_made = 0
         except (AttributeError, TypeError):  # it is none, but what a tool that watches it has put around it
             connection.cursors_made = math.nan  # never as many as are seen: after each use it is rolled back
 
