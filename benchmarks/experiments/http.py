@@ -145,18 +145,16 @@ def _measure(lab: Lab, generator: Worker, site: Site, server: str) -> None:
 
 
 def _measure_round(lab: Lab, generator: Worker, site: Site, server: str, arms: list[str], views: list[str]) -> None:
-    """Start every arm, and take one sample of each: the mean of its slices, which all are in an order thrown anew, or none."""
+    """Start every arm, and take one sample of each: the mean of its slices, or none. All in an order thrown anew."""
     group = f"{site.name}, {TITLES[server]}"
-    seen: dict[tuple[str, str], list[dict[str, float] | None]] = {}  # by the view and the arm
+    settings = {name: each for name in arms if (each := lab.settings(ARMS[name], server, THREADS)) is not None}
+    seen: dict[tuple[str, str], list[dict[str, float] | None]] = {(view, name): [] for name in settings for view in views}
     with contextlib.ExitStack() as stack:
         sites: dict[str, Running] = {}
-        for name in arms:
-            settings = lab.settings(ARMS[name], server, THREADS)
-            if settings is None:
-                continue
-            running = lab.tried(f"{name}, {group}", stack.enter_context, _served(lab, generator, site, settings))
-            seen |= {(view, name): [] if running else [None] for view in views}  # it keeps its place among the rounds
+        for name in lab.dice.sample(list(settings), len(settings)):
+            running = lab.tried(f"{name}, {group}", stack.enter_context, _served(lab, generator, site, settings[name]))
             if not running:
+                seen |= {(view, name): [None] for view in views}  # it keeps its place among the rounds
                 continue
             sites[name] = running
             for _ in range(1 if lab.is_smoke else 3):  # until every thread has had its turn
