@@ -100,10 +100,11 @@ class _Pooled(BaseDatabaseWrapper):
     _cursor_makers: tuple[Any, Any]  # these are the method of the class and what is behind its guard; None, if that is not known
     _ensures_behind = 0  # the thread in which somebody's own ensure_connection() is running
 
-    def __new__(cls, *_: Any, **__: Any) -> _Pooled:
+    def __new__(cls, *args: Any, **kwargs: Any) -> _Pooled:
         # Not on the class as well: what both have is looked for in both, at each use. Nor in __init__, which an engine may leave
         # out, in calling that of Django's engine by its name: then it is not pooled.
-        self = super().__new__(cls)
+        new: Any = super().__new__
+        self: _Pooled = new(cls) if new is object.__new__ else new(cls, *args, **kwargs)  # an engine may have its own
         self._lease = self._previous = None
         self._uses_tz = self._is_pooled = False
         return self

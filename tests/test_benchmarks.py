@@ -174,6 +174,21 @@ def test_a_site_that_does_not_start_keeps_its_place_among_the_rounds(fails, tmp_
         assert [math.isnan(value) for value in values] == [arm in fails, False]
 
 
+def test_no_site_is_always_started_first(tmp_path, monkeypatch):
+    lab = Lab(True, [mock.Mock()], {"postgresql": {"vendor": "postgresql"}}, None, tmp_path, Results(), mock.Mock())
+    started = []
+
+    @contextlib.contextmanager
+    def served(lab, generator, site, settings):
+        started.append(settings["ENGINE"])
+        yield mock.Mock(load=lambda *_: {"requests": 1.0, "errors": 0.0, "cpu": 1.0, "per_second": 1.0, "p99": 1.0})
+
+    monkeypatch.setattr(http, "_served", served)
+    for _ in range(8):
+        http._measure_round(lab, mock.Mock(), http.SITES[0], "postgresql", [OURS, KEPT], ["one"])
+    assert {*started[::2]} == {*started}
+
+
 @pytest.mark.parametrize(("python", "kept"), [("3.13", ["http"]), ("3.14", [])])
 def test_a_part_measured_again_keeps_the_rest_of_a_session_like_it(python, kept):
     earlier, later = Results({"when": "yesterday", "python": "3.13"}), Results({"when": "today", "python": python})

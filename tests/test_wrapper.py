@@ -14,7 +14,7 @@ from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.signals import connection_created
 from django.db.utils import load_backend
 
-from django_sqla_pool import housekeeper, known, reconnect
+from django_sqla_pool import housekeeper, known, pooled, reconnect
 from django_sqla_pool import wrapper as wrapper_module
 from tests.support.sessions import session_id
 
@@ -348,6 +348,23 @@ def test_an_engine_that_calls_djangos_init_by_its_name_connects_by_itself(make_w
     assert wrapper.find_pool() is None
     wrapper.close_if_unusable_or_obsolete()
     assert wrapper.connection is None
+
+
+def test_an_engine_with_a_new_of_its_own_is_given_what_it_is_made_from(make_wrapper):
+    template = make_wrapper()
+    base = load_backend(f"django.db.backends.{template.vendor}").DatabaseWrapper
+    made = []
+
+    def __new__(cls, settings, alias):
+        made.append((settings, alias))
+        return base.__new__(cls)
+
+    wrapper = pooled(type("Engine", (base,), {"__new__": __new__}))(template.settings_dict, template.alias)
+    assert made == [(template.settings_dict, template.alias)]
+    assert session_id(wrapper)
+    assert wrapper.find_pool().snapshot().in_use == 1
+    wrapper.close()
+    wrapper.close_pool()
 
 
 def test_a_connection_that_cannot_be_set_up_is_closed(make_wrapper, observer):
