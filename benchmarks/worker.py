@@ -49,7 +49,7 @@ class Worker:
     def call(self, module: str, function: str, **arguments: Any) -> Any:
         """Run ``benchmarks.measured.<module>.<function>(**arguments)`` there and return what it returns.
 
-        Raises: MeasurementFailed - it raised, ended, or took longer than CALL_SECONDS.
+        Raises: MeasurementFailed - it raised, ended, or took longer than CALL_SECONDS, after which there is no worker any more.
         """
         self.ask(module, function, **arguments)
         return self.answer()
@@ -90,6 +90,8 @@ class Worker:
         while b"\n" not in self._buffer:
             readable, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
             if not readable:
+                self._process.kill()  # its answer, were it to come, would be taken for that to the next question
+                self._process.wait(5)
                 raise MeasurementFailed(f"no answer within {CALL_SECONDS:g} s")
             data = os.read(descriptor, 1 << 20)
             if not data:

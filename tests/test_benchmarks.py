@@ -18,13 +18,14 @@ import pytest
 
 from benchmarks import tables
 from benchmarks.arms import ARMS, CONNECTION_POOL, DJANGO_POOL, KEPT, OURS
-from benchmarks.experiments import EXPERIMENTS, checkout, contention, http
+from benchmarks.environments import Environment
+from benchmarks.experiments import EXPERIMENTS, checkout, contention, http, request
 from benchmarks.figures import Results, Spread, Target, number, percentile
 from benchmarks.lab import Lab
 from benchmarks.measured import load
 from benchmarks.plots import draw
 from benchmarks.svg import Axis
-from benchmarks.worker import MeasurementFailed
+from benchmarks.worker import MeasurementFailed, Worker
 from tests.support.aliases import ROOT
 
 
@@ -74,6 +75,33 @@ def test_a_race_that_failed_keeps_its_place_among_the_rounds(tmp_path):
     group = lab.results.groups(contention.NAME)[1]
     assert [len(lab.results.get(contention.NAME, group, contention.RATE, arm).values) for arm in (OURS, DJANGO_POOL)] == [2, 2]
     assert lab.results.ratio(contention.NAME, group, contention.RATE, OURS, DJANGO_POOL).median == 2.0
+
+
+@pytest.mark.parametrize("asked", [2, 5])  # after it is told to watch: for the requests that come first; for one that counts
+def test_a_process_that_fails_has_no_value_in_that_round(asked, tmp_path):
+    """A median of fewer requests than the others' would be that of an easier moment."""
+
+    def process(fails):
+        calls = iter(range(1, 1000))
+
+        def call(*_, **arguments):
+            if next(calls) == fails:
+                raise MeasurementFailed("once")
+            return 8.0 if "requests" in arguments else None
+
+        return mock.Mock(call=call)
+
+    lab = Lab(True, [], {"postgresql": {}}, None, tmp_path, Results(), mock.Mock())
+    for fails in (asked, 0):
+        processes = {OURS: process(fails), KEPT: process(0)}
+        with mock.patch.object(lab, "workers", lambda *_, found=processes: contextlib.nullcontext(found)):
+            request._measure_round(lab, "postgresql", 3, 5)
+    values = {(series.group, series.arm): series.values for series in lab.results.series}
+    whole = [arm_values for arm_values in values.values() if arm_values == [8.0, 8.0]]
+    assert len(values) == 4 and len(whole) == 3
+    (broken,) = [arm_values for (_, arm), arm_values in values.items() if arm == OURS and arm_values not in whole]
+    assert math.isnan(broken[0]) and broken[1] == 8.0
+    assert len(lab.results.notes) == 1
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -187,6 +215,19 @@ def test_no_site_is_always_started_first(tmp_path, monkeypatch):
     for _ in range(8):
         http._measure_round(lab, mock.Mock(), http.SITES[0], "postgresql", [OURS, KEPT], ["one"])
     assert {*started[::2]} == {*started}
+
+
+def test_an_answer_that_comes_too_late_is_not_that_to_the_next_question(tmp_path, monkeypatch):
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nread first && read second && echo '{\"result\": \"to the first\"}'\n")
+    slow.chmod(0o700)
+    with Worker(Environment(slow, {}), {}, tmp_path / "log") as worker:
+        monkeypatch.setattr("benchmarks.worker.CALL_SECONDS", 0.1)
+        with pytest.raises(MeasurementFailed, match=r"no answer within 0\.1 s"):
+            worker.call("checkout", "spent")
+        monkeypatch.undo()
+        with pytest.raises(MeasurementFailed, match="the worker has ended"):
+            worker.call("checkout", "spent")
 
 
 @pytest.mark.parametrize(("python", "kept"), [("3.13", ["http"]), ("3.14", [])])
