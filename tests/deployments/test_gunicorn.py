@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from django.db import connections
 
-from tests.deployments.programs import assert_quiet, sessions_of
+from tests.deployments.programs import SECONDS, assert_quiet, sessions_of
 
 pytest.importorskip("gunicorn")
 
@@ -15,11 +17,11 @@ POOL = {"POOL_SIZE": 2, "MAX_OVERFLOW": 1}
 
 def test_workers_with_threads(start, polite):
     with polite(), start(*GUNICORN, "--workers", "2", "--threads", "6", pool=POOL) as gunicorn:
-        answers = gunicorn.ask(120, at_once=12)
-        for _ in range(20):  # the second worker may take its time to start
-            if len(sessions_of(answers)) == 2:
-                break
-            answers += gunicorn.ask(24, at_once=12)
+        answers = gunicorn.ask(12, at_once=12)
+        deadline = time.monotonic() + SECONDS
+        while len(sessions_of(answers)) < 2 and time.monotonic() < deadline:  # one of them may take its time to start
+            answers += gunicorn.ask(12, at_once=12)
+        answers += gunicorn.ask(120, at_once=12)
         found = sessions_of(answers)
         assert len(found) == 2
         assert max(map(len, found.values())) <= 3
